@@ -1,0 +1,142 @@
+/*
+ * Zones: caches of typed objects with per-CPU buckets, limits, reserves and reclaim.
+ *
+ * Semantics: FreeBSD's zone(9) manual (2026). Names, flags and values are the same; where Cooper
+ * differs the function says so. Functions that take M_WAITOK may sleep and must be called with no
+ * lock held that a reclaim callback takes; all others never sleep.
+ */
+#ifndef COOPER_UMA_H
+#define COOPER_UMA_H
+
+#include <cooper/types.h>
+
+typedef struct uma_zone *uma_zone_t;
+struct smr;
+
+/* ---- callbacks ------------------------------------------------------------------------------- */
+typedef int (*uma_ctor)(void *mem, int size, void *arg, int flags); /* each allocation; 0 or errno */
+typedef void (*uma_dtor)(void *mem, int size, void *arg);           /* each free */
+typedef int (*uma_init)(void *mem, int size, int flags);            /* an item enters the zone */
+typedef void (*uma_fini)(void *mem, int size);                      /* an item leaves it */
+typedef int (*uma_import)(void *arg, void **store, int count, int domain, int flags);
+typedef void (*uma_release)(void *arg, void **store, int count);
+typedef void *(*uma_alloc)(uma_zone_t zone, vm_size_t bytes, int domain, uint8_t *sflag, int wait);
+typedef void (*uma_free)(void *mem, vm_size_t bytes, uint8_t sflag);
+typedef void (*uma_maxaction_t)(uma_zone_t zone, int unused);
+
+/* ---- alignment masks ---------------------------------------------------------------------------- */
+#define UMA_ALIGN_PTR   (sizeof(void *) - 1)
+#define UMA_ALIGN_LONG  (sizeof(long) - 1)
+#define UMA_ALIGN_INT   (sizeof(int) - 1)
+#define UMA_ALIGN_SHORT (sizeof(short) - 1)
+#define UMA_ALIGN_CHAR  0
+#define UMA_ALIGN_CACHE (0 - 1) /* the machine's cache line */
+
+/* ---- zone flags ---------------------------------------------------------------------------------- */
+#define UMA_ZONE_UNMANAGED   0x0001  /* never reclaimed by a pass over all zones */
+#define UMA_ZONE_ZINIT       0x0002  /* items are zeroed when they enter the zone, not at each alloc */
+#define UMA_ZONE_CONTIG      0x0004  /* slabs are physically contiguous */
+#define UMA_ZONE_NOTOUCH     0x0008  /* no header or pattern in the items' memory */
+#define UMA_ZONE_MALLOC      0x0010  /* for malloc(9) */
+#define UMA_ZONE_NOFREE      0x0020  /* slabs never go back */
+#define UMA_ZONE_MTXCLASS    0x0040  /* accepted; no effect */
+#define UMA_ZONE_VM          0x0080  /* below kmem: buckets only from cache, headers never off-page */
+#define UMA_ZONE_NOTPAGE     0x0100  /* memory has no page structure: slabs are found by hash */
+#define UMA_ZONE_SECONDARY   0x0200  /* shares a keg */
+#define UMA_ZONE_NOBUCKET    0x0400  /* no per-CPU caches */
+#define UMA_ZONE_MAXBUCKET   0x0800  /* the largest buckets at once */
+#define UMA_ZONE_CACHESPREAD 0x2000  /* items start on every cache line in turn */
+#define UMA_ZONE_NODUMP      0x4000  /* pages stay out of dumps */
+#define UMA_ZONE_PCPU        0x8000  /* one copy of the item for each CPU */
+#define UMA_ZONE_FIRSTTOUCH  0x10000 /* items of the CPU's domain; frees go home */
+#define UMA_ZONE_ROUNDROBIN  0x20000 /* items of all domains in turn */
+#define UMA_ZONE_SMR         0x40000 /* frees wait for readers: smr(9) */
+#define UMA_ZONE_NOKASAN     0x80000 /* accepted; no effect */
+#define UMA_ZONE_NOTRIM      0x100000 /* skipped by TRIM passes over all zones */
+
+/* slab flags handed from a back end's alloc to its free */
+#define UMA_SLAB_BOOT   0x01 /* start-up memory; never given back */
+#define UMA_SLAB_KERNEL 0x04 /* kmem: address space and pages */
+#define UMA_SLAB_PRIV   0x08 /* the back end's own */
+
+/* ---- create and destroy --------------------------------------------------------------------------- */
+uma_zone_t uma_zcreate(const char *name, size_t size, uma_ctor ctor, uma_dtor dtor, uma_init init,
+    uma_fini fini, int align, uint32_t flags);
+uma_zone_t uma_zsecond_create(const char *name, uma_ctor ctor, uma_dtor dtor, uma_init zinit,
+    uma_fini zfini, uma_zone_t primary);
+uma_zone_t uma_zcache_create(const char *name, int size, uma_ctor ctor, uma_dtor dtor,
+    uma_init zinit, uma_fini zfini, uma_import import, uma_release release, void *arg, int flags);
+void uma_zdestroy(uma_zone_t zone);
+
+/* ---- allocate and free ------------------------------------------------------------------------------ */
+void *uma_zalloc_arg(uma_zone_t zone, void *arg, int flags);
+void *uma_zalloc_domain(uma_zone_t zone, void *arg, int domain, int flags);
+void *uma_zalloc_pcpu_arg(uma_zone_t zone, void *arg, int flags);
+void *uma_zalloc_smr(uma_zone_t zone, int flags);
+void uma_zfree_arg(uma_zone_t zone, void *item, void *arg);
+void uma_zfree_pcpu_arg(uma_zone_t zone, void *item, void *arg);
+void uma_zfree_smr(uma_zone_t zone, void *item);
+void uma_zwait(uma_zone_t zone);
+
+static inline void *
+uma_zalloc(uma_zone_t zone, int flags)
+{
+	return (uma_zalloc_arg(zone, NULL, flags));
+}
+static inline void *
+uma_zalloc_pcpu(uma_zone_t zone, int flags)
+{
+	return (uma_zalloc_pcpu_arg(zone, NULL, flags));
+}
+static inline void
+uma_zfree(uma_zone_t zone, void *item)
+{
+	uma_zfree_arg(zone, item, NULL);
+}
+static inline void
+uma_zfree_pcpu(uma_zone_t zone, void *item)
+{
+	uma_zfree_pcpu_arg(zone, item, NULL);
+}
+/* A CPU's copy of a PCPU item. */
+void *uma_pcpu_item(void *base, unsigned cpu);
+
+/* ---- limits, reserves, back ends ----------------------------------------------------------------------- */
+int uma_zone_set_max(uma_zone_t zone, int nitems);
+void uma_zone_set_maxcache(uma_zone_t zone, int nitems);
+int uma_zone_get_max(uma_zone_t zone);
+int uma_zone_get_cur(uma_zone_t zone);
+void uma_zone_set_warning(uma_zone_t zone, const char *warning);
+void uma_zone_set_maxaction(uma_zone_t zone, uma_maxaction_t action);
+void uma_zone_set_init(uma_zone_t zone, uma_init init);
+void uma_zone_set_fini(uma_zone_t zone, uma_fini fini);
+void uma_zone_set_zinit(uma_zone_t zone, uma_init zinit);
+void uma_zone_set_zfini(uma_zone_t zone, uma_fini zfini);
+void uma_zone_set_allocf(uma_zone_t zone, uma_alloc allocf);
+void uma_zone_set_freef(uma_zone_t zone, uma_free freef);
+void uma_zone_set_smr(uma_zone_t zone, struct smr *smr);
+struct smr *uma_zone_get_smr(uma_zone_t zone);
+void uma_prealloc(uma_zone_t zone, int nitems);
+void uma_zone_reserve(uma_zone_t zone, int nitems);
+int uma_zone_reserve_kva(uma_zone_t zone, int nitems);
+int uma_zone_exhausted(uma_zone_t zone);
+size_t uma_zone_memory(uma_zone_t zone);
+
+/* ---- reclaim ---------------------------------------------------------------------------------------------- */
+#define UMA_RECLAIM_DRAIN     1 /* empty the bucket caches and give back free slabs */
+#define UMA_RECLAIM_DRAIN_CPU 2 /* also the per-CPU caches */
+#define UMA_RECLAIM_TRIM      3 /* down to the working set */
+void uma_reclaim(int req);
+void uma_reclaim_domain(int req, int domain);
+void uma_zone_reclaim(uma_zone_t zone, int req);
+void uma_zone_reclaim_domain(uma_zone_t zone, int req, int domain);
+
+/* Soft limit over all zones' pages, bytes; crossing it starts a reclaim pass. 0 = none. */
+void uma_set_limit(unsigned long bytes);
+unsigned long uma_limit(void);
+unsigned long uma_size(void);
+long uma_avail(void);
+void uma_set_cache_align_mask(unsigned mask);
+unsigned uma_get_cache_align_mask(void);
+
+#endif

@@ -1,0 +1,27 @@
+/*
+ * Shared atomics, each a scheduling point of the laboratory (MACHINE_POINT() is empty elsewhere).
+ * Orders are spelled out at the call: there is no default to guess.
+ */
+#ifndef BASE_ATOMIC_H
+#define BASE_ATOMIC_H
+
+#include "machine_param.h"
+
+#define atomic_load_relaxed(p)     (MACHINE_POINT(), __atomic_load_n((p), __ATOMIC_RELAXED))
+#define atomic_load_acquire(p)     (MACHINE_POINT(), __atomic_load_n((p), __ATOMIC_ACQUIRE))
+#define atomic_load_seq(p)         (MACHINE_POINT(), __atomic_load_n((p), __ATOMIC_SEQ_CST))
+#define atomic_store_relaxed(p, v) (MACHINE_POINT(), __atomic_store_n((p), (v), __ATOMIC_RELAXED))
+#define atomic_store_release(p, v) (MACHINE_POINT(), __atomic_store_n((p), (v), __ATOMIC_RELEASE))
+#define atomic_store_seq(p, v)     (MACHINE_POINT(), __atomic_store_n((p), (v), __ATOMIC_SEQ_CST))
+#define atomic_add_fetch(p, v)     (MACHINE_POINT(), __atomic_add_fetch((p), (v), __ATOMIC_ACQ_REL))
+#define atomic_fetch_add(p, v)     (MACHINE_POINT(), __atomic_fetch_add((p), (v), __ATOMIC_ACQ_REL))
+#define atomic_fetch_sub(p, v)     (MACHINE_POINT(), __atomic_fetch_sub((p), (v), __ATOMIC_ACQ_REL))
+#define atomic_add_relaxed(p, v)   ((void)__atomic_fetch_add((p), (v), __ATOMIC_RELAXED))
+#define atomic_exchange(p, v)      (MACHINE_POINT(), __atomic_exchange_n((p), (v), __ATOMIC_ACQ_REL))
+#define atomic_cas(p, expected, v)                                                                 \
+	(MACHINE_POINT(), __atomic_compare_exchange_n((p), (expected), (v), false, __ATOMIC_ACQ_REL, \
+	    __ATOMIC_ACQUIRE))
+#define atomic_fence_seq()         (MACHINE_POINT(), __atomic_thread_fence(__ATOMIC_SEQ_CST))
+#define atomic_fence_acquire()     __atomic_thread_fence(__ATOMIC_ACQUIRE)
+
+#endif

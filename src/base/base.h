@@ -1,0 +1,97 @@
+/*
+ * What every room may use and what has no state: attributes, arithmetic on powers of two, checks.
+ * Freestanding; the only functions it calls are core_panic() and the compiler's own.
+ */
+#ifndef BASE_BASE_H
+#define BASE_BASE_H
+
+#include <stdarg.h>
+#include <cooper/types.h>
+
+#define likely(x)    __builtin_expect(!!(x), 1)
+#define unlikely(x)  __builtin_expect(!!(x), 0)
+#define NOINLINE     __attribute__((noinline))
+#define ALWAYS_INLINE inline __attribute__((always_inline))
+#define ALIGNED(n)   __attribute__((aligned(n)))
+#define PRINTFLIKE(f, a) __attribute__((format(printf, f, a)))
+#define NORETURN     __attribute__((noreturn))
+
+/*
+ * Every mutable global of the core carries this mark. The laboratory saves and restores the whole
+ * section to start a run afresh; a machine may place it where it likes.
+ */
+#define CORE_STATE __attribute__((section("cooper_state")))
+
+#define nitems(a)           (sizeof(a) / sizeof((a)[0]))
+#define MIN(a, b)           ((a) < (b) ? (a) : (b))
+#define MAX(a, b)           ((a) > (b) ? (a) : (b))
+#define howmany(n, d)       (((n) + (d) - 1) / (d))
+#define is_pow2(n)          ((n) != 0 && ((n) & ((n) - 1)) == 0)
+#define round_up(n, p2)     (((n) + ((p2) - 1)) & ~(__typeof__(n))((p2) - 1))
+#define round_down(n, p2)   ((n) & ~(__typeof__(n))((p2) - 1))
+#define container_of(p, type, field) ((type *)((char *)(p) - offsetof(type, field)))
+
+/* Index of the highest set bit plus one; 0 for 0: fls(9). */
+static inline unsigned
+fls_size(size_t v)
+{
+	return (v == 0 ? 0 : (unsigned)(8 * sizeof(unsigned long) - (unsigned)__builtin_clzl((unsigned long)v)));
+}
+
+/* Index of the lowest set bit plus one; 0 for 0: ffs(9). */
+static inline unsigned
+ffs_size(size_t v)
+{
+	return ((unsigned)__builtin_ffsl((long)v));
+}
+
+/* ---- checks -----------------------------------------------------------------------------------
+ * MUST: an invariant whose check is free or whose breach would corrupt; in every shape.
+ * CHECK: what the facts call an assertion; in the debug shape. The message names the object and
+ * the value: one line, no trailing newline.
+ */
+extern bool core_debug; /* the shape's debug, copied; never changes after start */
+
+NORETURN void core_panic(const char *fmt, ...) PRINTFLIKE(1, 2);
+
+#define MUST(cond, ...)                                                                            \
+	do {                                                                                       \
+		if (unlikely(!(cond)))                                                             \
+			core_panic(__VA_ARGS__);                                                   \
+	} while (0)
+#define CHECK(cond, ...)                                                                           \
+	do {                                                                                       \
+		if (unlikely(core_debug) && unlikely(!(cond)))                                     \
+			core_panic(__VA_ARGS__);                                                   \
+	} while (0)
+
+/* ---- text without libc -------------------------------------------------------------------------
+ * core_vsnprintf knows %d %u %x %lx %llu %llx %zu %zx %p %s %c %%, '-', '0' and a width; it is what panics,
+ * warnings and the tables are written with. Returns the length it would have had.
+ */
+int core_snprintf(char *buf, size_t size, const char *fmt, ...) PRINTFLIKE(3, 4);
+int core_vsnprintf(char *buf, size_t size, const char *fmt, va_list ap) PRINTFLIKE(3, 0);
+
+/* A warning: one line to the machine's console; never stops. */
+void core_warn(const char *fmt, ...) PRINTFLIKE(1, 2);
+
+/* ---- historic bugs and injected failures ------------------------------------------------------
+ * FAULT(name): true only in the laboratory build and only when that fault is switched on.
+ */
+#ifndef COOPER_LAB
+#define FAULT(name) false
+#endif
+
+/*
+ * inject_failure(): to be asked on every internal NOWAIT request that can fail (a page, a tag, a
+ * bucket, a slab, a header, address space). True: behave as if it had failed.
+ */
+extern uint64_t core_inject_at, core_inject_seen; /* cooper_inject_failure() */
+bool core_inject_hit(void);
+static inline bool
+inject_failure(void)
+{
+	return (unlikely(__atomic_load_n(&core_inject_at, __ATOMIC_RELAXED) != 0) && core_inject_hit());
+}
+
+#endif

@@ -1,0 +1,126 @@
+/*
+ * What the core asks of the world. These functions and objects, the inline ones of the machine's
+ * own machine_param.h and machine_percpu.h, and memcpy, memmove, memset and memcmp (which a
+ * freestanding compiler may call by itself) are the only symbols that the core leaves undefined: a
+ * test reads its objects.
+ *
+ * One folder a machine: posix (threads of a process), sim (fibers under a seeded scheduler), i386
+ * and amd64 (bare metal). A port implements this header and no other. machine_param.h gives
+ * PAGE_SHIFT, CACHE_LINE, MACHINE_MAP_ZEROES and MACHINE_POINT().
+ *
+ * Unless a function says otherwise it may be called with any core lock held, does not sleep, does
+ * not allocate from the core and cannot fail.
+ */
+#ifndef MACHINE_MACHINE_H
+#define MACHINE_MACHINE_H
+
+#include <cooper/cooper.h>
+#include "machine_param.h"
+
+#define PAGE_SIZE ((vm_size_t)1 << PAGE_SHIFT)
+#define PAGE_MASK (PAGE_SIZE - 1)
+#define atop(n)   ((n) >> PAGE_SHIFT)
+#define ptoa(n)   ((vm_size_t)(n) << PAGE_SHIFT)
+#define round_page(n) (((n) + PAGE_MASK) & ~PAGE_MASK)
+#define trunc_page(n) ((n) & ~PAGE_MASK)
+
+/* ---- start ------------------------------------------------------------------------------------ */
+
+/* Physical memory: ascending, page aligned, disjoint segments. Address 0 is never in one. */
+struct machine_segment {
+	vm_paddr_t start, end;
+	unsigned domain;
+};
+
+/* Fill *shape with what this machine has by itself (see cooper_start). Returns 0 or an errno. */
+int machine_default_shape(struct machine_shape *shape);
+
+/*
+ * Take the shape: reserve the address space, prepare CPUs. Returns 0, or an errno and *why = one
+ * line. Called once, first.
+ */
+int machine_start(const struct machine_shape *shape, const char **why);
+
+/* Memory segments; returns how many (at most max). */
+unsigned machine_segments(struct machine_segment *seg, unsigned max);
+
+/* The window that the root kernel arena hands out. */
+void machine_kva(vm_offset_t *base, vm_size_t *size);
+
+/*
+ * Zeroed memory for the core's own tables before there are pages (page array, first zones): never
+ * given back; on posix costs nothing until touched. NULL when the machine is out of it. It is not
+ * part of the segments (or has been cut from them).
+ */
+void *machine_boot_alloc(vm_size_t bytes, vm_size_t align);
+
+/* ---- pages and mappings ------------------------------------------------------------------------
+ * A page's memory is reached through the direct map, if the shape has one and the page is not
+ * mapped in the kernel window, or through the one window address it is mapped at; never through
+ * both at once (posix gives each view its own memory).
+ */
+
+/*
+ * Map n pages, pa[i] at va + i pages, readable and writable (exec: also executable). The range was
+ * unmapped. Page-table pages for the whole window exist from the start, so this cannot fail.
+ * If MACHINE_MAP_ZEROES, the memory reads as zero afterwards.
+ */
+void machine_map(vm_offset_t va, const vm_paddr_t *pa, unsigned n, bool exec);
+
+/* Unmap n pages; returns when no CPU can reach them. Contents are lost. */
+void machine_unmap(vm_offset_t va, unsigned n);
+
+/* The page mapped at va in the window, or the direct map's page; MACHINE_NOPAGE if none. */
+#define MACHINE_NOPAGE ((vm_paddr_t)~0ull)
+vm_paddr_t machine_extract(vm_offset_t va);
+
+/* Address of a page in the direct map; NULL in a shape that has none. */
+void *machine_direct(vm_paddr_t pa);
+
+/*
+ * The core needs the contents of these n physical pages no more: they may go back to the host.
+ * Returns true if they read as zero through the direct map from now on.
+ */
+bool machine_discard(vm_paddr_t pa, unsigned long n);
+
+/* ---- CPUs and threads ---------------------------------------------------------------------------- */
+
+unsigned machine_cpu(void);                   /* the CPU we are on; may be stale at once */
+unsigned machine_cpu_domain(unsigned cpu);    /* its memory domain */
+void machine_bind(int cpu);                   /* stay on cpu; -1 = anywhere (shape.pin, DRAIN_CPU) */
+uint64_t machine_thread_id(void);             /* for people; the kernel's tid on posix */
+
+/* What the core keeps for each thread; zeroed when the thread is first seen. */
+struct thread_state;
+struct thread_state *machine_thread_state(void);
+
+/* Run fn(arg) on a thread of its own, for ever. False: this machine or shape has none. */
+bool machine_thread_start(const char *name, void (*fn)(void *), void *arg);
+
+/* ---- time ------------------------------------------------------------------------------------------- */
+
+uint64_t machine_now(void); /* monotonic nanoseconds; cheap, may be a few ms coarse */
+
+/* ---- locks and parking: src/sync builds everything else on these ------------------------------------ */
+
+/* Zero is unlocked. Not recursive. The holder may be preempted, never sleeps on another queue. */
+struct machine_lock {
+	uint32_t word;
+};
+void machine_lock(struct machine_lock *l);
+bool machine_trylock(struct machine_lock *l);
+void machine_unlock(struct machine_lock *l);
+
+/*
+ * One permit a thread. park() returns when the permit is there (and takes it), at `deadline`
+ * (machine_now() time; 0 = none), or spuriously. unpark() gives it.
+ */
+void machine_park(uint64_t deadline);
+void machine_unpark(struct thread_state *ts);
+
+/* ---- the console and the end ---------------------------------------------------------------------- */
+
+void machine_print(const char *text, size_t len);          /* best effort, never allocates */
+__attribute__((noreturn)) void machine_panic(const char *line); /* print it and stop */
+
+#endif

@@ -1,0 +1,77 @@
+/*
+ * The per-CPU cache primitive: the one thing UMA asks of a machine on its fast path.
+ *
+ * A `struct percpu` is one CPU's part of one zone's cache: two stacks of item pointers that live in
+ * buckets. An array of them, one a CPU, is a zone's cache. Each stack is open or closed. Open: it
+ * belongs to whoever runs on that CPU, and pop/push work on it with no atomic instruction and no
+ * lock (restartable sequence, critical section or scheduling point, as the machine has it). Closed:
+ * pop and push fail and the caller takes the slow path.
+ *
+ *	struct percpu     CPU 0           CPU 1           ...
+ *	               +---------------+---------------+
+ *	alloc stack    | word items max| word items max|   word = (pops << 16) | count
+ *	free stack     | word items max| word items max|   count PERCPU_CLOSED = closed
+ *	               +---------------+---------------+
+ *
+ * Slow path: percpu_enter() closes this CPU's part and gives it to the caller (percpu_enter_cpu():
+ * any CPU's part, from anywhere, without stopping threads); while entered, the caller reads and
+ * replaces stacks through the shadow fields, sees items, and must not sleep, allocate or take
+ * another lock. percpu_exit() opens it again (stacks whose `open` is false stay closed).
+ *
+ * What stays true:
+ *  - while entered, nobody else reads or writes this CPU's part of *any* zone's slow state: there is
+ *    one lock a CPU (rank CPU, a leaf).
+ *  - a fast push or pop that had begun before the closing either committed before percpu_enter*()
+ *    returned or never will.
+ *  - `pops` counts successful pops since the stack was opened; with the counts at both ends it gives
+ *    exact allocation and free counts with no counter on the fast path.
+ *
+ * Machines: machine_percpu.h gives the inline percpu_pop/percpu_push; the rest is declared here.
+ * Where fast operations are not possible (no rseq, debug shape, 32-bit posix) stacks simply stay
+ * closed for ever and all work is done entered: no test of the mode is on the fast path.
+ */
+#ifndef MACHINE_PERCPU_H
+#define MACHINE_PERCPU_H
+
+#include "base/base.h"
+
+#define PERCPU_CLOSED 0xffffu /* a count that fails both pop and push */
+#define PERCPU_STRIDE 128     /* sizeof(struct percpu); a power of two so that indexing is a shift */
+
+struct percpu_stack {
+	uint64_t word;    /* hot: (pops << 16) | count, or closed */
+	void **items;     /* hot: the bucket's slots; slot [count - 1] is the top */
+	uint32_t max;     /* hot: push fails at count == max */
+	uint16_t count;   /* shadow: true count while entered */
+	bool open;        /* shadow: open to the fast path on exit? */
+	uint8_t spare;
+};
+
+struct percpu {
+	struct percpu_stack alloc; /* popped by allocations, pushed by frees: LIFO */
+	struct percpu_stack free;  /* pushed by SMR frees; swapped with alloc when one runs dry */
+	struct percpu_stack cross; /* items of other domains; never open */
+	uint64_t pops;             /* allocations served, folded in when the part is closed */
+	uint64_t pushes;           /* frees taken, likewise */
+	void *owner[3];            /* the buckets behind alloc, free, cross; UMA's */
+} ALIGNED(PERCPU_STRIDE);
+
+/* Pop an item off this CPU's alloc stack, NULL if it is empty or closed. */
+static inline void *percpu_pop(struct percpu *zone_cache);
+/* Push an item on this CPU's alloc stack; false if it is full or closed. */
+static inline bool percpu_push(struct percpu *zone_cache, void *item);
+/* Push on the free stack: for SMR zones, whose frees must not be reused before a grace period. */
+static inline bool percpu_push_free(struct percpu *zone_cache, void *item);
+
+/* Close and own this CPU's part; *cpu says which it is. No sleeping until percpu_exit(). */
+struct percpu *percpu_enter(struct percpu *zone_cache, unsigned *cpu);
+/* The same for a CPU of the caller's choice: remote drain and statistics. */
+struct percpu *percpu_enter_cpu(struct percpu *zone_cache, unsigned cpu);
+void percpu_exit(struct percpu *zone_cache, unsigned cpu);
+
+/* True while this thread is between enter and exit: for assertions. */
+bool percpu_entered(void);
+
+#include "machine_percpu.h"
+
+#endif

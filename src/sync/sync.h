@@ -1,0 +1,141 @@
+/*
+ * Locks that know their place, and waiting that can be seen.
+ *
+ * LOCK ORDER. A thread takes locks in rising rank only, and never two of the same rank (unless the
+ * table says so). The debug shape checks each acquisition and stops with both names. This table is
+ * the one place where the order is written.
+ *
+ *   rank          guards                                                held across
+ *   ------------  ----------------------------------------------------  ---------------------------
+ *   RECLAIM       an sx: zone create/destroy against reclaim passes     everything but a sleep on a limit
+ *   TYPES         malloc types' list                                    nothing
+ *   ARENAS        the list of arenas                                    nothing
+ *   ZONES         the list of zones and kegs                            nothing (walkers take references)
+ *   TAGS          the refill of the boundary-tag zone (kmem/tags.c)     arena, keg and page locks
+ *   ARENA         one arena: segments, free lists, spare tags           tag zone allocation (NOVM)
+ *   CROSS         sorting cross-domain frees of one zone                domain-cache locks
+ *   ZDOMAIN       one zone's bucket cache in one domain, its limit      nothing
+ *   KEG           one keg's slabs in one domain                         nothing
+ *   SMR           one SMR context's slow state                          nothing
+ *   PAGE          free pages of one domain                              nothing
+ *   WAIT          wait queues of things without a lock of their own     nothing
+ *   TABLE         the table of channels with sleepers (statistics)      nothing
+ *   CPU           one CPU's caches, while a part is entered             nothing
+ *
+ * Every mtx is on a registry in order of rank, so that fork can hold them all (sync_fork_*).
+ *
+ * WAITING. A thread that waits does so on a named channel (struct waitq): first come, first served,
+ * woken by the event it waits for, never polled. Every wait is visible with its channel, thread, age
+ * and need while it lasts (sync_each_wait), and counted afterwards (channels with one name share a
+ * counter: sync_each_channel).
+ */
+#ifndef SYNC_SYNC_H
+#define SYNC_SYNC_H
+
+#include "base/list.h"
+#include "machine/machine.h"
+
+enum lock_rank {
+	RANK_RECLAIM = 1, RANK_TYPES, RANK_ARENAS, RANK_ZONES, RANK_TAGS, RANK_ARENA, RANK_CROSS,
+	RANK_ZDOMAIN, RANK_KEG, RANK_SMR, RANK_PAGE, RANK_WAIT, RANK_TABLE, RANK_CPU, RANK_COUNT
+};
+
+/* ---- mutexes ---------------------------------------------------------------------------------- */
+
+struct mtx {
+	struct machine_lock lock;
+	uint8_t rank;                /* enum lock_rank */
+	struct thread_state *owner;  /* debug shape only */
+	const char *name;            /* kept by reference */
+	struct list registry;        /* on the list of this rank */
+	uint64_t contended;          /* times lock() had to wait; under the lock */
+};
+
+void mtx_init(struct mtx *m, const char *name, enum lock_rank rank);
+void mtx_destroy(struct mtx *m);  /* must be unlocked */
+void mtx_lock(struct mtx *m);
+bool mtx_trylock(struct mtx *m);  /* exempt from the order: it cannot deadlock */
+void mtx_unlock(struct mtx *m);
+bool mtx_owned(const struct mtx *m); /* exact in the debug shape; "somebody's" otherwise */
+#define MTX_INIT(nm, rk) { .rank = (rk), .name = (nm) } /* static; mtx_init() it at start */
+
+/* CHECK that this thread holds nothing of rank >= `rank` (0: nothing at all): "may sleep here". */
+void sync_assert_may_sleep(const char *func);
+
+/* ---- wait queues ---------------------------------------------------------------------------------- */
+
+struct waitq {
+	const char *name;    /* the channel: "vmwait", "zonelimit", "btalloc", an arena's name, ... */
+	struct list waiters; /* struct waiter, oldest first; guarded by the caller's mtx */
+	uint32_t nwaiters;
+	struct list table;   /* on the table of channels while nwaiters > 0 */
+	struct channel *channel; /* shared counters of this name; set at first sleep */
+};
+
+void waitq_init(struct waitq *q, const char *name);
+void waitq_destroy(struct waitq *q); /* nobody may sleep on it */
+
+/*
+ * Sleep until woken: m, which guards the queue, is dropped while asleep and held again on return.
+ * `need` is what is waited for (bytes, items, pages: the channel's unit), for the tables. deadline
+ * 0 = none. Returns 0 when woken by waitq_wake_*, COOPER_ETIMEDOUT at the deadline. No other lock
+ * may be held. A woken thread re-checks its condition: wake is a hint that it may hold now.
+ */
+int waitq_sleep(struct waitq *q, struct mtx *m, uint64_t need, uint64_t deadline);
+
+/* Wake the oldest sleeper / all; m held. Returns how many were woken. */
+unsigned waitq_wake_one(struct waitq *q);
+unsigned waitq_wake_all(struct waitq *q);
+
+/* ---- shared/exclusive sleeping lock (the reclaim interlock) -------------------------------------- */
+
+struct sx {
+	struct mtx lock; /* guards the rest */
+	struct waitq queue;
+	int32_t holders; /* > 0 shared, -1 exclusive */
+	uint32_t exclusive_waiters;
+};
+
+void sx_init(struct sx *sx, const char *name, enum lock_rank rank);
+void sx_slock(struct sx *sx);
+void sx_sunlock(struct sx *sx);
+void sx_xlock(struct sx *sx);
+void sx_xunlock(struct sx *sx);
+bool sx_try_slock(struct sx *sx);
+
+/* ---- what a thread holds (machine_thread_state() returns one) --------------------------------------- */
+
+struct thread_state {
+	uint32_t park_word;      /* the machine's */
+	uint32_t entered_cpu;    /* percpu: CPU + 1 while entered, 0 otherwise */
+	uint16_t held[RANK_COUNT]; /* locks held of each rank; debug shape only */
+	const struct mtx *last[RANK_COUNT];
+	int32_t bound_cpu;       /* machine_bind(): CPU + 1, 0 = unbound */
+	uint32_t smr_nest;       /* smr: read sections open */
+	bool in_reclaim;         /* this thread is running a reclaim or page-daemon pass */
+	bool initialised;
+	uint64_t machine[6];     /* the machine's own */
+};
+
+/* ---- for statistics ------------------------------------------------------------------------------- */
+
+struct wait_info {
+	const char *channel;
+	uint64_t thread, since, need; /* since: machine_now() at the time of going to sleep */
+};
+struct channel {
+	const char *name;
+	uint64_t sleeps, timeouts, total_ns, max_ns;
+	struct list link;
+};
+void sync_each_wait(void (*fn)(const struct wait_info *, void *), void *arg);
+void sync_each_channel(void (*fn)(const struct channel *, void *), void *arg);
+
+/* ---- start and fork ---------------------------------------------------------------------------------- */
+
+void sync_start(void);        /* before the first mtx_init */
+void sync_fork_prepare(void); /* hold every lock, in order: no core state is half-way */
+void sync_fork_parent(void);  /* release them */
+void sync_fork_child(void);   /* make them new; sleepers of other threads are gone */
+
+#endif

@@ -1,0 +1,39 @@
+/*
+ * Where an arena takes boundary tags. An ordinary arena uses the zone of tags through the default
+ * source; kernel arenas, from which that zone's own slabs come, use kmem/tags.c's, which may draw on
+ * the reserve. vmem knows neither.
+ *
+ * alloc is called with the arena locked when M_NOVM is set (then it must not leave what is cached
+ * or in slabs), and unlocked otherwise. free is called with no lock held.
+ */
+#ifndef VMEM_TAG_SOURCE_H
+#define VMEM_TAG_SOURCE_H
+
+#include "base/base.h"
+
+struct vmem_btag;
+
+struct tag_source {
+	struct vmem_btag *(*alloc)(struct tag_source *ts, int flags); /* NULL: none now */
+	void (*free)(struct tag_source *ts, struct vmem_btag *bt);
+	/*
+	 * May a failed M_WAITOK alloc be retried only after an event? The source waits itself (channel
+	 * "btalloc") inside alloc(M_WAITOK) and returns NULL or a tag; vmem then looks again.
+	 */
+	bool reserve; /* M_USE_RESERVE is passed down (kernel arenas only) */
+};
+
+/* The worst case of one xalloc on one arena: an import's two tags (span, free) and two clips. */
+#define BT_IMPORT   2
+#define BT_CLIP     2
+#define BT_MAXALLOC (BT_IMPORT + BT_CLIP)
+
+extern const size_t vmem_btag_size, vmem_btag_align;
+
+/* Start-up: after uma_startup1. The default source serves arenas created from then on. */
+void vmem_startup(void);
+void vmem_set_default_tags(struct tag_source *ts);
+struct vmem;
+void vmem_set_tags(struct vmem *vm, struct tag_source *ts); /* before the first add or import */
+
+#endif
