@@ -10,6 +10,8 @@
 
 #include <cooper/types.h>
 
+COOPER_BEGIN_DECLS
+
 #define COOPER_VERSION "0.1.0"
 
 /*
@@ -51,5 +53,7 @@ const struct machine_shape *cooper_shape(void);
  * call. For tests of failure paths, the core's and yours. Any thread's requests count.
  */
 uint64_t cooper_inject_failure(uint64_t k);
+
+COOPER_END_DECLS
 
 #endif

@@ -7,6 +7,8 @@
 
 #include <cooper/domainset.h>
 
+COOPER_BEGIN_DECLS
+
 /* Pure address space; page units; never sleep; 0 on failure. */
 vm_offset_t kva_alloc(vm_size_t size);
 vm_offset_t kva_alloc_aligned(vm_size_t size, vm_size_t align);
@@ -23,5 +25,7 @@ void kmem_free(void *addr, vm_size_t size);
 /* Pages under an existing range / away from it. */
 int kmem_back(vm_offset_t addr, vm_size_t size, int flags);
 void kmem_unback(vm_offset_t addr, vm_size_t size);
+
+COOPER_END_DECLS
 
 #endif

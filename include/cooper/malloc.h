@@ -10,6 +10,8 @@
 
 #include <cooper/domainset.h>
 
+COOPER_BEGIN_DECLS
+
 struct malloc_type {
 	const char *ks_shortdesc; /* kept by reference */
 	void *ks_stats;           /* per-CPU counters; made at first use or by malloc_init() */
@@ -34,6 +36,8 @@ size_t cooper_malloc_usable_size(const void *p);
 size_t cooper_malloc_size(size_t size); /* what a request of this size would really take */
 void *cooper_contigmalloc(size_t size, struct malloc_type *type, int flags, vm_paddr_t low,
     vm_paddr_t high, size_t align, vm_paddr_t boundary);
+
+COOPER_END_DECLS
 
 #ifdef COOPER_MALLOC9_NAMES
 #define malloc(size, type, flags)             cooper_malloc(size, type, flags)

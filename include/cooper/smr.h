@@ -7,6 +7,8 @@
 
 #include <cooper/types.h>
 
+COOPER_BEGIN_DECLS
+
 typedef struct smr *smr_t;
 typedef uint32_t smr_seq_t;
 
@@ -23,5 +25,7 @@ smr_seq_t smr_advance(smr_t smr);
 bool smr_poll(smr_t smr, smr_seq_t goal, bool wait);
 void smr_wait(smr_t smr, smr_seq_t goal);
 void smr_synchronize(smr_t smr);
+
+COOPER_END_DECLS
 
 #endif

@@ -11,6 +11,20 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/*
+ * Around the declarations of every public header: C linkage for C++, and the only symbols that the
+ * shared library exports.
+ */
+#ifdef __cplusplus
+#define COOPER_EXTERN_C extern "C" {
+#define COOPER_EXTERN_END }
+#else
+#define COOPER_EXTERN_C
+#define COOPER_EXTERN_END
+#endif
+#define COOPER_BEGIN_DECLS _Pragma("GCC visibility push(default)") COOPER_EXTERN_C
+#define COOPER_END_DECLS   COOPER_EXTERN_END _Pragma("GCC visibility pop")
+
 typedef uintptr_t vm_offset_t; /* a virtual address */
 typedef size_t vm_size_t;      /* a length in bytes */
 typedef uint64_t vm_paddr_t;   /* a physical address; 64 bits on every machine */

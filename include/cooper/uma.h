@@ -10,6 +10,8 @@
 
 #include <cooper/types.h>
 
+COOPER_BEGIN_DECLS
+
 typedef struct uma_zone *uma_zone_t;
 struct smr;
 
@@ -138,5 +140,7 @@ unsigned long uma_size(void);
 long uma_avail(void);
 void uma_set_cache_align_mask(unsigned mask);
 unsigned uma_get_cache_align_mask(void);
+
+COOPER_END_DECLS
 
 #endif

@@ -7,6 +7,8 @@
 
 #include <cooper/types.h>
 
+COOPER_BEGIN_DECLS
+
 typedef struct vmem vmem_t;
 
 #define VMEM_ADDR_MIN       ((vmem_addr_t)0)
@@ -61,5 +63,7 @@ void vmem_printall(void (*print)(const char *line, void *arg), void *arg);
  * first vmem_add; the arena then never asks for tags elsewhere and M_WAITOK waits for one to come back.
  */
 int vmem_add_tags(vmem_t *vm, void *storage, size_t bytes);
+
+COOPER_END_DECLS
 
 #endif
