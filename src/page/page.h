@@ -7,6 +7,10 @@
  *
  * Locks: one mtx a domain (rank PAGE) guards its free lists, its counts and the pages on them. An
  * allocated page belongs to its owner, who may read and write its fields without a lock.
+ *
+ * Nothing here sleeps but vm_wait_domain(), vm_wait_free(), page_daemon_pass() and
+ * lowmem_unregister(), which may be called with no lock held. Semantics: FreeBSD's vm_page_alloc(9),
+ * vm_page_alloc_contig(9), vm_wait(9); where they differ the function says so.
  */
 #ifndef PAGE_PAGE_H
 #define PAGE_PAGE_H
@@ -19,20 +23,20 @@ struct slab;
 struct vm_page {
 	union {
 		struct slab *slab;  /* owner's: the slab (VTOSLAB), or a tagged size, see below */
-		uintptr_t owner;    /* the same word as a number */
+		uintptr_t owner;    /* the same word as a number; 0 while the page is free */
 	};
-	uint32_t next, prev;        /* free: page numbers of the neighbours on the list */
-	uint8_t order;              /* free: the block's order at its first page */
-	uint8_t flags;              /* PG_* */
+	uint32_t next, prev;        /* free: page numbers of the neighbours on the list; else owner's */
+	uint32_t run;               /* free NOFREE run: pages in it, at its first page; else owner's */
+	uint8_t order;              /* free: the block's order, at its first page */
+	uint8_t flags;              /* PG_*: the page room's */
 	uint8_t domain;
 	uint8_t source;             /* owner's: enum page_source, which arena its address came from */
-	uint32_t spare;
 };
 
-#define PG_FREE   0x01 /* first page of a free block */
-#define PG_ZERO   0x02 /* contents are known to be zero through the direct map */
-#define PG_NOFREE 0x04 /* from the packed NOFREE runs; never comes back */
-#define PG_FRESH  0x08 /* never handed out since start */
+#define PG_FREE   0x01 /* first page of a free block or of a free NOFREE run */
+#define PG_ZERO   0x02 /* reads as zero through the direct map; true only until first written */
+#define PG_NOFREE 0x04 /* in a NOFREE run */
+#define PG_WIRED  0x08 /* handed out: somebody owns it */
 
 /* Cookies in the low bits of vm_page.owner, read by malloc and kmem: what lives at this page. */
 #define PAGE_OWNER_SLAB   0u /* struct slab * */
@@ -40,13 +44,26 @@ struct vm_page {
 #define PAGE_OWNER_CONTIG 2u /* a contiguous allocation: bytes << 2 */
 #define PAGE_OWNER_MASK   3u
 
-/* Which classes of memory a request may use: the deeper, the closer to the last page. */
+/*
+ * Which classes of memory a request may use: the deeper, the closer to the last page. A request
+ * for n pages is granted if the domain keeps at least: NORMAL `min`, SYSTEM `interrupt`, INTERRUPT
+ * nothing.
+ */
 enum page_class { PAGE_NORMAL, PAGE_SYSTEM, PAGE_INTERRUPT };
-/* M_USE_RESERVE -> INTERRUPT, else SYSTEM (kernel memory). USE_RESERVE needs NOWAIT (R29). */
+#define PAGE_CLASSES 3
+/* M_USE_RESERVE -> INTERRUPT, else SYSTEM (kernel memory). */
 enum page_class page_class_of(int flags);
 
 /* ---- start ---------------------------------------------------------------------------------------- */
-int page_start(const char **why); /* reads machine_segments() */
+
+/*
+ * Read machine_segments() and set the domains up; touches no page and only the first words of the
+ * page array. Returns 0, or COOPER_EINVAL/COOPER_ENOMEM and *why = one line. Called once.
+ */
+int page_start(const char **why);
+
+/* Domains 0 .. page_ndomains() - 1; some may have no memory. */
+unsigned page_ndomains(void);
 
 /* ---- addresses -------------------------------------------------------------------------------------- */
 struct vm_page *page_of_paddr(vm_paddr_t pa); /* NULL if no segment has it */
@@ -55,78 +72,141 @@ struct vm_page *page_of_va(vm_offset_t va);   /* by machine_extract(); NULL if n
 
 /* ---- allocation --------------------------------------------------------------------------------------
  * All return wired, unmapped pages with owner 0. They never sleep by themselves: M_WAITOK only
- * means that the caller will call vm_wait_domain() and try again. M_NEVERFREED: packed with its like.
- * Failures are injected here.
+ * means that the caller will wait (see vm_wait_domain) and try again. M_ZERO changes nothing here:
+ * the caller zeroes through its mapping unless PG_ZERO says that it need not. M_NEVERFREED: packed
+ * with its like in runs apart, so that pages which never come back pin few superpages (R27); to
+ * free one all the same (unwinding) is allowed. M_USE_RESERVE without M_NOWAIT is an error (R29):
+ * the debug shape stops, the release shape returns NULL or 0. Failures are injected here.
  */
 struct vm_page *vm_page_alloc(int domain, int flags);
+/* The same for a class of the caller's choice: memory that is not the kernel's own is NORMAL. */
+struct vm_page *vm_page_alloc_class(int domain, enum page_class class, int flags);
 /* Up to n single pages (any), returns how many; one lock trip. */
 unsigned vm_page_alloc_bulk(int domain, int flags, unsigned n, vm_paddr_t *pa);
-/* n physically contiguous pages within [low, high), aligned, not crossing boundary (0 = none). */
+/*
+ * n physically contiguous pages within [low, high), the first aligned to `align` bytes, the run not
+ * crossing a multiple of `boundary` bytes (both powers of two; 0: no such demand). M_NORECLAIM:
+ * unused NOFREE runs are not broken up to meet it. Returns the first page; NULL if there is no such
+ * run, or if the bounded search did not meet it.
+ */
 struct vm_page *vm_page_alloc_contig(int domain, int flags, unsigned long n, vm_paddr_t low,
     vm_paddr_t high, vm_size_t align, vm_paddr_t boundary);
+/* Free what the functions above gave, whole or page by page. Owner words need not be cleared. */
 void vm_page_free(struct vm_page *m);
 void vm_page_free_contig(struct vm_page *m, unsigned long n);
 void vm_page_free_bulk(const vm_paddr_t *pa, unsigned n);
-/* Does any segment of the domain intersect [low, high) at all? (R28) */
+/* Could n contiguous pages of the domain lie within [low, high) if all were free? (R28) */
 bool vm_page_domain_can(int domain, vm_paddr_t low, vm_paddr_t high, unsigned long n);
 
 /*
  * A policy's domains for one call, in order of preference, each once (R9: the iterator is the
- * call's own, a shared cursor only says where to start). domain_iter_remove() takes a domain out
- * for good, for requests that it can never meet (R28).
+ * call's own, a shared cursor only says where to start). Domains without memory are left out; a
+ * preferred one without memory means the next that has some (R11), a FIXED one means none.
+ *
+ *	domain_iter_start(&it, ds);
+ *	while (domain_iter_next(&it))
+ *		try it.domain
+ *
+ * domain_iter_remove() takes a domain out for good, for requests that it can never meet (R28).
  */
 struct domain_iter {
 	uint32_t left;   /* domains still to be tried */
 	uint32_t usable; /* domains not removed */
-	int domain;      /* the current one; -1 when all have been tried */
+	int domain;      /* the current one; -1 before the first and after the last */
 	int start;
 };
-void domain_iter_start(struct domain_iter *it, const struct domainset *ds); /* NULL: first touch */
+void domain_iter_start(struct domain_iter *it, struct domainset *ds); /* NULL: first touch */
 bool domain_iter_next(struct domain_iter *it);    /* false: each has been tried */
 void domain_iter_remove(struct domain_iter *it);  /* the current one; then call next */
 bool domain_iter_restart(struct domain_iter *it); /* false: none is usable any more */
 
 /* ---- shortage ----------------------------------------------------------------------------------------
  * Free pages of a domain against its watermarks: target > min > severe > interrupt reserve.
+ * Domain -1: all that have memory are below it. A hint: no lock is taken.
  */
 bool vm_page_count_low(int domain);    /* below target: the daemon has work */
 bool vm_page_count_min(int domain);    /* below min: NORMAL requests wait */
 bool vm_page_count_severe(int domain); /* SYSTEM requests wait soon */
 
 /*
- * Wait until the domain (-1: any) may have a page to give. Channel "vmwait". Runs a daemon pass in
- * this thread first if the shape has no daemon thread and no pass is running. Holds no lock.
- * Returns false if nothing can be expected: the pass freed nothing and no other thread could.
+ * Waiting for pages, all on channel "vmwait". Whoever must have pages does
+ *
+ *	for (;;) {
+ *		seen = vm_page_frees(domain);
+ *		if ((m = vm_page_alloc(domain, flags)) != NULL)
+ *			break;
+ *		if (!vm_wait_domain(domain))
+ *			vm_wait_free(domain, class, seen);
+ *	}
+ *
+ * vm_wait_domain: make the domain (-1: any) have a page for a SYSTEM request if that can be had:
+ * true at once if there is one, else after one pass of the page daemon, by its thread or by this
+ * one. False: the pass did not help.
+ *
+ * vm_wait_free: sleep until pages have come back to the domain since `seen` was read, and it has
+ * one for the class. Woken by that event. As memory may also come to rest in caches, where no event
+ * tells, passes are repeated meanwhile, at intervals that double while they gain nothing (H7).
+ *
+ * Within a pass (thread_state.in_reclaim) neither sleeps: vm_wait_domain returns false, and
+ * vm_wait_free is an error.
  */
 bool vm_wait_domain(int domain);
+void vm_wait_free(int domain, enum page_class class, uint64_t seen);
+uint64_t vm_page_frees(int domain); /* pages that have come back since start; -1: all domains */
 
 /* How hard memory is wanted; the argument of lowmem handlers. */
 enum page_pressure { PRESSURE_NONE, PRESSURE_LOW, PRESSURE_MIN, PRESSURE_SEVERE };
 
-/* A handler frees what it can without sleeping for memory. At most one pass runs at a time. */
+/*
+ * A handler frees what it can without sleeping for memory, and without waiting for a lock that
+ * somebody may hold while he waits for memory. At most one pass runs at a time. Domain -1: all.
+ */
 struct lowmem_handler {
 	struct list link;
 	void (*fn)(enum page_pressure level, int domain, void *arg);
 	void *arg;
 };
 void lowmem_register(struct lowmem_handler *h);
-void lowmem_unregister(struct lowmem_handler *h);
+void lowmem_unregister(struct lowmem_handler *h); /* waits for a running pass; not from a handler */
 
-/* Run one page-daemon pass now unless one runs (then wait for that one's end). Pages gained. */
+/*
+ * Run one page-daemon pass now unless one runs (then wait for that one's end). Returns the pages
+ * gained. 0 at once when called from within a pass.
+ */
 unsigned long page_daemon_pass(int domain, enum page_pressure level);
 void page_daemon_start(void); /* after everything is up; a thread if the shape wants one */
+void page_fork_child(void);   /* after sync_fork_child(): no pass runs here; a new daemon thread */
 
-/* The reclaim that ends each pass: UMA's trim or drain, filled in from above. */
+/* The reclaim that ends each pass: UMA's trim or drain, filled in from above; the handlers' rules. */
 extern void (*page_reclaim_hook)(enum page_pressure level, int domain);
+
+/* Called every PAGE_TIMER_NS by the daemon's thread if there is one: UMA's working-set update. */
+extern void (*page_timer_hook)(void);
+#define PAGE_TIMER_NS 20000000000ull
+
+/*
+ * Called when pages have come back to a domain that was below `severe`: "try again" for those who
+ * wait on a channel of their own. The caller of vm_page_free*() may hold any lock below rank WAIT:
+ * the hook may take one of rank WAIT, no other.
+ */
+extern void (*page_freed_hook)(int domain);
 
 /* Give pages that are free but not zero back to the machine (machine_discard); pages given. */
 unsigned long page_discard_free(unsigned long max);
 
 /* ---- statistics ---------------------------------------------------------------------------------------- */
 struct page_domain_stat {
-	unsigned long total, free, fresh, nofree, largest_order; /* pages; largest free order */
-	unsigned long target, min, severe, interrupt;
-	uint64_t allocs, frees, fails, contig_allocs, contig_fails, waits, passes;
+	unsigned long total, free; /* pages; free counts fresh and unused NOFREE ones */
+	unsigned long fresh;       /* never carved from the segments: nothing of them was touched */
+	unsigned long nofree;      /* handed out of NOFREE runs */
+	unsigned long nofree_idle; /* free in NOFREE runs */
+	unsigned long largest_order; /* of a block that is free as a whole */
+	unsigned long target, min, severe, interrupt; /* watermarks, pages */
+	uint64_t allocs, frees;    /* pages */
+	uint64_t fails;            /* requests refused, contiguous ones included */
+	uint64_t contig_allocs, contig_fails; /* requests */
+	uint64_t waits;            /* sleeps on "vmwait" for this domain or, on domain 0, for any */
+	uint64_t passes;           /* daemon passes for this domain or for all */
 };
 void page_stat(unsigned domain, struct page_domain_stat *out);
 
