@@ -105,13 +105,20 @@ bool sx_try_slock(struct sx *sx);
 
 /* ---- what a thread holds (machine_thread_state() returns one) --------------------------------------- */
 
+#define THREAD_SMR_NEST 4 /* most read sections, each of another smr, that a thread may have open */
+struct smr;
+
 struct thread_state {
 	uint32_t park_word;      /* the machine's */
 	uint32_t entered_cpu;    /* percpu: CPU + 1 while entered, 0 otherwise */
 	uint16_t held[RANK_COUNT]; /* locks held of each rank; debug shape only */
 	const struct mtx *last[RANK_COUNT];
 	int32_t bound_cpu;       /* machine_bind(): CPU + 1, 0 = unbound */
-	uint32_t smr_nest;       /* smr: read sections open */
+	struct {                 /* smr: the read sections open, in order of entry */
+		struct smr *smr;
+		uint32_t *count; /* where it was counted in, and will be counted out */
+	} smr[THREAD_SMR_NEST];
+	uint32_t smr_nest;       /* smr: how many */
 	bool in_reclaim;         /* this thread is running a reclaim or page-daemon pass */
 	bool initialised;
 	uint64_t machine[6];     /* the machine's own */
