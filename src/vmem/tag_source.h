@@ -4,7 +4,11 @@
  * the reserve. vmem knows neither.
  *
  * alloc is called with the arena locked when M_NOVM is set (then it must not leave what is cached
- * or in slabs), and unlocked otherwise. free is called with no lock held.
+ * or in slabs), and unlocked otherwise. free and event are called with no lock held.
+ *
+ * A request with M_USE_RESERVE that fails gives every tag that it took back through free before it
+ * returns: its arena is left with the spare tags that it had, so that ordinary callers of the arena
+ * find nothing of the reserve there.
  */
 #ifndef VMEM_TAG_SOURCE_H
 #define VMEM_TAG_SOURCE_H
@@ -16,6 +20,11 @@ struct vmem_btag;
 struct tag_source {
 	struct vmem_btag *(*alloc)(struct tag_source *ts, int flags); /* NULL: none now */
 	void (*free)(struct tag_source *ts, struct vmem_btag *bt);
+	/*
+	 * Space or tags came back to an arena of this source (a free, an add): who waits for tags may
+	 * find them there. NULL: nobody waits. Called after each such change, so it must be cheap.
+	 */
+	void (*event)(struct tag_source *ts);
 	/*
 	 * May a failed M_WAITOK alloc be retried only after an event? The source waits itself (channel
 	 * "btalloc") inside alloc(M_WAITOK) and returns NULL or a tag; vmem then looks again.
