@@ -1,0 +1,45 @@
+# What a person types. Each target installs what it needs (scripts/deps.sh) and builds into build/.
+MAKEFLAGS += --no-print-directory
+B = build
+CONFIGURE = [ -f $(B)/build.ninja ] || meson setup $(B) $(MESON_ARGS)
+NINJA = ninja -C $(B) $(NINJA_ARGS)
+
+.DEFAULT_GOAL := build
+.PHONY: help build run test soak bench install clean
+
+help:
+	@echo 'make build   build the libraries and the command'
+	@echo 'make run     a real parallel build in which every process takes its memory from Cooper'
+	@echo 'make test    all tests; under ten minutes on two cores'
+	@echo 'make soak    the tests that take longer'
+	@echo 'make bench   measure Cooper against other allocators; writes build/bench.json'
+	@echo 'make install install headers, libraries, pkg-config files and the command'
+	@echo 'make clean   remove what was built'
+
+build:
+	@scripts/deps.sh build
+	@$(CONFIGURE)
+	@$(NINJA)
+
+run: build
+	@scripts/run.sh $(B)
+
+test:
+	@scripts/deps.sh build test programs
+	@scripts/suite.sh $(B) $(MESON_ARGS)
+
+soak:
+	@scripts/deps.sh build test programs
+	@LEVEL=soak scripts/suite.sh $(B) $(MESON_ARGS)
+
+bench:
+	@scripts/deps.sh build bench
+	@$(CONFIGURE)
+	@$(NINJA)
+	@scripts/bench.sh $(B)
+
+install: build
+	@meson install -C $(B) --no-rebuild
+
+clean:
+	rm -rf build build-asan build-tsan build-clang build-m32

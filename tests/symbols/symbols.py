@@ -1,0 +1,96 @@
+"""What the core needs from outside: nothing but the machine table.
+
+usage: symbols.py CC CORE.a MACHINE.a INCLUDE... -- ARG...
+
+Reads the archives with nm. The names that the core may leave undefined are those that the machine's
+three headers declare, the four memory functions that a freestanding compiler may call by itself,
+and for 32 bit the compiler's own helpers that are named here.
+"""
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..'))
+from tap import Tap
+
+COMPILER_CALLS = {'memcpy', 'memmove', 'memset', 'memcmp'}
+# Position-independent 32-bit x86 code finds its data through these; 64-bit division by a variable
+# has no instruction there.
+HELPERS_32 = {'_GLOBAL_OFFSET_TABLE_', '__udivdi3', '__umoddi3', '__udivmoddi4', '__divdi3', '__moddi3'}
+HELPERS = {'_GLOBAL_OFFSET_TABLE_'}
+MACHINE_HEADERS = ('machine.h', 'machine_param.h', 'machine_percpu.h')
+
+
+def nm(archive):
+    """(defined, undefined by object) of an archive or object."""
+    defined, undefined, member = set(), {}, archive
+    out = subprocess.run(['nm', '-g', archive], check=True, capture_output=True, text=True).stdout
+    for line in out.splitlines():
+        if line.endswith(':'):
+            member = line[:-1]
+        elif match := re.match(r'[0-9a-f]* +([A-Za-z]) (\S+)$', line):
+            if match[1] in 'Uw':
+                undefined.setdefault(match[2], set()).add(member)
+            else:
+                defined.add(match[2])
+    return defined, undefined
+
+
+def surprises(archive, allowed):
+    defined, undefined = nm(archive)
+    return {name: where for name, where in undefined.items() if name not in defined | allowed}
+
+
+def declared(headers):
+    """Names of the functions and objects that the machine's headers declare and do not define."""
+    names = set()
+    for header in headers:
+        with open(header) as file:
+            text = file.read()
+        text = re.sub(r'/\*.*?\*/|//[^\n]*', '', text, flags=re.S)
+        text = re.sub(r'(?m)^#(.*\\\n)*.*$', '', text)
+        text = re.sub(r'__attribute__\s*\(\(.*?\)\)', '', text)
+        names |= set(re.findall(r'\b(\w+)\s*\([^(){};]*\)\s*;', text))
+        names |= set(re.findall(r'\bextern\b[^;()]*?\b(\w+)\s*(?:\[[^]]*\])?\s*;', text))
+    return names
+
+
+def main():
+    cut = sys.argv.index('--')
+    (cc, core, machine, *folders), args = sys.argv[1:cut], sys.argv[cut + 1:]
+    tap = Tap()
+    headers = [os.path.join(folder, name) for folder in folders for name in MACHINE_HEADERS
+               if os.path.exists(os.path.join(folder, name))]
+    table = declared(headers)
+    width = subprocess.run([*cc.split(), *args, '-dM', '-E', '-xc', '/dev/null'], check=True,
+                           capture_output=True, text=True).stdout
+    helpers = HELPERS if '__LP64__' in width else HELPERS_32
+    allowed = table | COMPILER_CALLS | helpers
+
+    tap.check('machine_panic' in table and 'machine_map' in table, 'the_machine_table_is_read',
+              [f'found only {sorted(table)} in {headers}'])
+    defined, undefined = nm(core)
+    tap.check(len(defined) > 50, 'the_core_is_there', [f'{core} defines {len(defined)} symbols'])
+    found = surprises(core, allowed)
+    tap.check(not found, 'core_needs_only_the_machine_table',
+              [f"{name}, wanted by {', '.join(sorted(where))}" for name, where in sorted(found.items())])
+
+    used = table & set(undefined) - defined
+    missing = used - nm(machine)[0]
+    libc = {name for name in missing if name.startswith('__')}  # the C library's, as __rseq_offset
+    tap.check(not missing - libc, 'the_machine_has_all_that_the_core_uses',
+              [f'{name} is declared but {machine} lacks it' for name in sorted(missing)])
+
+    with tempfile.TemporaryDirectory() as scratch:
+        source, obj = os.path.join(scratch, 'bad.c'), os.path.join(scratch, 'bad.o')
+        with open(source, 'w') as file:
+            file.write('#include <stdio.h>\nvoid bad(void);\nvoid bad(void) { puts("x"); }\n')
+        subprocess.run([*cc.split(), *args, '-c', source, '-o', obj], check=True)
+        tap.check(set(surprises(obj, allowed)) == {'puts'}, 'a_call_of_libc_would_be_seen')
+    tap.done()
+
+
+main()
