@@ -50,6 +50,8 @@ ffs_size(size_t v)
  * CHECK: what the facts call an assertion; in the debug shape. The message names the object and
  * the value: one line, no trailing newline.
  */
+struct machine_shape;
+void core_set_shape(const struct machine_shape *shape); /* machine_start()'s: see cooper_shape() */
 extern bool core_debug; /* the shape's debug, copied; never changes after start */
 
 NORETURN void core_panic(const char *fmt, ...) PRINTFLIKE(1, 2);
@@ -66,8 +68,9 @@ NORETURN void core_panic(const char *fmt, ...) PRINTFLIKE(1, 2);
 	} while (0)
 
 /* ---- text without libc -------------------------------------------------------------------------
- * core_vsnprintf knows %d %u %x %lx %llu %llx %zu %zx %p %s %c %%, '-', '0' and a width; it is what panics,
- * warnings and the tables are written with. Returns the length it would have had.
+ * core_vsnprintf knows %d %u %x %p %s %c %%, the lengths l, ll and z, the flags '-' and '0', a width
+ * and a precision for %s (each may be '*'); panics, warnings and tables are written with it.
+ * Returns the length that the whole text has; at most size - 1 of it and a NUL are stored.
  */
 int core_snprintf(char *buf, size_t size, const char *fmt, ...) PRINTFLIKE(3, 4);
 int core_vsnprintf(char *buf, size_t size, const char *fmt, va_list ap) PRINTFLIKE(3, 0);

@@ -1,6 +1,6 @@
 /*
  * What the core asks of the world. These functions and objects, the inline ones of the machine's
- * own machine_param.h and machine_percpu.h, and memcpy, memmove, memset and memcmp (which a
+ * own machine_inline.h and machine_percpu.h, and memcpy, memmove, memset and memcmp (which a
  * freestanding compiler may call by itself) are the only symbols that the core leaves undefined: a
  * test reads its objects.
  *
@@ -32,12 +32,15 @@ struct machine_segment {
 	unsigned domain;
 };
 
-/* Fill *shape with what this machine has by itself (see cooper_start). Returns 0 or an errno. */
-int machine_default_shape(struct machine_shape *shape);
+/*
+ * Fill *shape with what this machine has by itself, and the user's options (see cooper_start).
+ * Returns 0, or an errno and *why = one line.
+ */
+int machine_default_shape(struct machine_shape *shape, const char **why);
 
 /*
- * Take the shape: reserve the address space, prepare CPUs. Returns 0, or an errno and *why = one
- * line. Called once, first.
+ * Take the shape: core_set_shape(), reserve the address space, prepare CPUs. Returns 0, or an errno
+ * and *why = one line. Called once, first.
  */
 int machine_start(const struct machine_shape *shape, const char **why);
 
@@ -72,10 +75,18 @@ void machine_unmap(vm_offset_t va, unsigned n);
 
 /* The page mapped at va in the window, or the direct map's page; MACHINE_NOPAGE if none. */
 #define MACHINE_NOPAGE ((vm_paddr_t)~0ull)
-vm_paddr_t machine_extract(vm_offset_t va);
+static inline vm_paddr_t machine_extract(vm_offset_t va);
 
-/* Address of a page in the direct map; NULL in a shape that has none. */
-void *machine_direct(vm_paddr_t pa);
+/*
+ * Address of a page in the direct map; NULL in a shape that has none. To be asked for each page (or
+ * run of n pages) that the core is going to touch: the host learns here which are in use.
+ */
+void *machine_direct_run(vm_paddr_t pa, unsigned long n);
+static inline void *
+machine_direct(vm_paddr_t pa)
+{
+	return (machine_direct_run(pa, 1));
+}
 
 /*
  * The core needs the contents of these n physical pages no more: they may go back to the host.
@@ -89,10 +100,19 @@ unsigned machine_cpu(void);                   /* the CPU we are on; may be stale
 unsigned machine_cpu_domain(unsigned cpu);    /* its memory domain */
 void machine_bind(int cpu);                   /* stay on cpu; -1 = anywhere (shape.pin, DRAIN_CPU) */
 uint64_t machine_thread_id(void);             /* for people; the kernel's tid on posix */
+bool machine_alone(void);                     /* no other thread was ever started */
+
+/*
+ * Around a fork: hold the machine's own locks (each CPU's and its internal ones), release them, or
+ * make them new in the child. Called by sync_fork_*() with all core locks held.
+ */
+void machine_fork_prepare(void);
+void machine_fork_parent(void);
+void machine_fork_child(void);
 
 /* What the core keeps for each thread; zeroed when the thread is first seen. */
 struct thread_state;
-struct thread_state *machine_thread_state(void);
+static inline struct thread_state *machine_thread_state(void);
 
 /* Run fn(arg) on a thread of its own, for ever. False: this machine or shape has none. */
 bool machine_thread_start(const char *name, void (*fn)(void *), void *arg);
@@ -107,9 +127,9 @@ uint64_t machine_now(void); /* monotonic nanoseconds; cheap, may be a few ms coa
 struct machine_lock {
 	uint32_t word;
 };
-void machine_lock(struct machine_lock *l);
-bool machine_trylock(struct machine_lock *l);
-void machine_unlock(struct machine_lock *l);
+static inline void machine_lock(struct machine_lock *l);
+static inline bool machine_trylock(struct machine_lock *l);
+static inline void machine_unlock(struct machine_lock *l);
 
 /*
  * One permit a thread. park() returns when the permit is there (and takes it), at `deadline`
@@ -122,5 +142,7 @@ void machine_unpark(struct thread_state *ts);
 
 void machine_print(const char *text, size_t len);          /* best effort, never allocates */
 __attribute__((noreturn)) void machine_panic(const char *line); /* print it and stop */
+
+#include "machine_inline.h"
 
 #endif

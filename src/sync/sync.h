@@ -59,14 +59,14 @@ void mtx_unlock(struct mtx *m);
 bool mtx_owned(const struct mtx *m); /* exact in the debug shape; "somebody's" otherwise */
 #define MTX_INIT(nm, rk) { .rank = (rk), .name = (nm) } /* static; mtx_init() it at start */
 
-/* CHECK that this thread holds nothing of rank >= `rank` (0: nothing at all): "may sleep here". */
+/* CHECK that this thread holds no mtx and has entered no CPU's caches: "may sleep here". */
 void sync_assert_may_sleep(const char *func);
 
 /* ---- wait queues ---------------------------------------------------------------------------------- */
 
 struct waitq {
 	const char *name;    /* the channel: "vmwait", "zonelimit", "btalloc", an arena's name, ... */
-	struct list waiters; /* struct waiter, oldest first; guarded by the caller's mtx */
+	struct list waiters; /* struct waiter, oldest first; the caller's mtx and TABLE to change it */
 	uint32_t nwaiters;
 	struct list table;   /* on the table of channels while nwaiters > 0 */
 	struct channel *channel; /* shared counters of this name; set at first sleep */
@@ -74,6 +74,14 @@ struct waitq {
 
 void waitq_init(struct waitq *q, const char *name);
 void waitq_destroy(struct waitq *q); /* nobody may sleep on it */
+
+/* One sleeper; on its stack. */
+struct waiter {
+	struct list link;
+	struct thread_state *thread;
+	uint64_t id, since, need; /* machine_thread_id(), machine_now(), see waitq_sleep() */
+	uint32_t woken;
+};
 
 /*
  * Sleep until woken: m, which guards the queue, is dropped while asleep and held again on return.
@@ -89,11 +97,18 @@ unsigned waitq_wake_all(struct waitq *q);
 
 /* ---- shared/exclusive sleeping lock (the reclaim interlock) -------------------------------------- */
 
+/*
+ * Not recursive, not even shared: a thread that wants it exclusively stops new sharers. Its place in
+ * the order is `rank`; the mtx inside is of rank WAIT and held for a moment only. An sx lives as long
+ * as the process.
+ */
 struct sx {
 	struct mtx lock; /* guards the rest */
 	struct waitq queue;
 	int32_t holders; /* > 0 shared, -1 exclusive */
 	uint32_t exclusive_waiters;
+	uint8_t rank;
+	struct list registry;
 };
 
 void sx_init(struct sx *sx, const char *name, enum lock_rank rank);
@@ -110,7 +125,7 @@ struct smr;
 
 struct thread_state {
 	uint32_t park_word;      /* the machine's */
-	uint32_t entered_cpu;    /* percpu: CPU + 1 while entered, 0 otherwise */
+	uint32_t entered_cpu;    /* the machine's: CPU + 1 while entered, 0 otherwise */
 	uint16_t held[RANK_COUNT]; /* locks held of each rank; debug shape only */
 	const struct mtx *last[RANK_COUNT];
 	int32_t bound_cpu;       /* machine_bind(): CPU + 1, 0 = unbound */
@@ -131,18 +146,28 @@ struct wait_info {
 	uint64_t thread, since, need; /* since: machine_now() at the time of going to sleep */
 };
 struct channel {
-	const char *name;
+	char name[32]; /* its own: a channel outlives the arenas and zones that it is named after */
 	uint64_t sleeps, timeouts, total_ns, max_ns;
 	struct list link;
 };
+/* Both guarded by the TABLE lock; fn is called with it held and takes no lock. */
+extern struct list sync_channels; /* struct channel: every name that was ever slept on */
+extern struct list sync_waiting;  /* struct waitq: queues with sleepers */
 void sync_each_wait(void (*fn)(const struct wait_info *, void *), void *arg);
 void sync_each_channel(void (*fn)(const struct channel *, void *), void *arg);
 
 /* ---- start and fork ---------------------------------------------------------------------------------- */
 
 void sync_start(void);        /* before the first mtx_init */
-void sync_fork_prepare(void); /* hold every lock, in order: no core state is half-way */
-void sync_fork_parent(void);  /* release them */
-void sync_fork_child(void);   /* make them new; sleepers of other threads are gone */
+
+/*
+ * For pthread_atfork(): hold every lock, in order, so that no core state is half-way; release them;
+ * make them new in the child, where the sleepers of other threads are gone. prepare may wait for a
+ * reclaim pass to end; the caller holds no core lock. Nothing happens in a process that never had a
+ * second thread.
+ */
+void sync_fork_prepare(void);
+void sync_fork_parent(void);
+void sync_fork_child(void);
 
 #endif

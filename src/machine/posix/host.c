@@ -1,0 +1,162 @@
+/*
+ * What the kernel says about this process's share of the host: CPUs, memory, limits.
+ *
+ * Plain open and read into the stack: this runs inside the first malloc of a process, and in each of
+ * thousands of short-lived ones, so it is a few system calls and no more.
+ */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/sysinfo.h>
+#include <unistd.h>
+
+#include "posix.h"
+
+#define CGROUP_PATH 512
+
+/* A small file's beginning as a string; false if it is not there. */
+static bool
+read_file(const char *path, char *buf, size_t size)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n;
+
+	if (fd < 0)
+		return (false);
+	n = read(fd, buf, size - 1);
+	close(fd);
+	if (n <= 0)
+		return (false);
+	buf[n] = '\0';
+	return (true);
+}
+
+/* The decimal number at s; UINT64_MAX if there is none ("max") or it does not fit. */
+static uint64_t
+number_at(const char *s)
+{
+	uint64_t v = 0;
+
+	if (*s < '0' || *s > '9')
+		return (UINT64_MAX);
+	for (; *s >= '0' && *s <= '9'; s++) {
+		if (v > UINT64_MAX / 16)
+			return (UINT64_MAX);
+		v = v * 10 + (uint64_t)(*s - '0');
+	}
+	return (v);
+}
+
+/* ---- memory --------------------------------------------------------------------------------------- */
+
+/*
+ * The smallest limit among a cgroup and its ancestors. In a container the path may name a folder
+ * that its mount does not show; the mount's root, which is then our own cgroup, ends the walk.
+ */
+static uint64_t
+cgroup_limit(const char *mount, const char *cgroup, size_t len, const char *file)
+{
+	char path[CGROUP_PATH], text[32];
+	uint64_t limit = UINT64_MAX;
+
+	for (;;) {
+		if (len == 1)
+			len = 0; /* "/" */
+		if ((size_t)core_snprintf(path, sizeof(path), "%s%.*s/%s", mount, (int)len, cgroup,
+			file) < sizeof(path) &&
+		    read_file(path, text, sizeof(text)))
+			limit = MIN(limit, number_at(text));
+		if (len == 0)
+			return (limit);
+		while (len > 0 && cgroup[--len] != '/')
+			;
+	}
+}
+
+/* Each line of /proc/self/cgroup is "number:controllers:path"; v2's is "0::path". */
+static uint64_t
+memory_limit(void)
+{
+	char text[2048];
+	uint64_t limit = UINT64_MAX;
+
+	if (!read_file("/proc/self/cgroup", text, sizeof(text)))
+		return (limit);
+	for (char *line = text, *end; line != NULL && *line != '\0'; line = end) {
+		char *controllers, *path;
+
+		end = strchr(line, '\n');
+		if (end != NULL)
+			*end++ = '\0';
+		controllers = strchr(line, ':');
+		path = controllers != NULL ? strchr(controllers + 1, ':') : NULL;
+		if (path == NULL)
+			continue;
+		*path++ = '\0';
+		controllers++;
+		if (*controllers == '\0')
+			limit = MIN(limit, cgroup_limit("/sys/fs/cgroup", path, strlen(path),
+					       "memory.max"));
+		else if (strcmp(controllers, "memory") == 0)
+			limit = MIN(limit, cgroup_limit("/sys/fs/cgroup/memory", path, strlen(path),
+					       "memory.limit_in_bytes"));
+	}
+	return (limit);
+}
+
+static uint64_t
+rlimit(int which)
+{
+	struct rlimit rl;
+
+	if (getrlimit(which, &rl) != 0 || rl.rlim_cur == RLIM_INFINITY)
+		return (UINT64_MAX);
+	return (rl.rlim_cur);
+}
+
+/* ---- CPUs ----------------------------------------------------------------------------------------- */
+
+static void
+count_cpus(struct posix_host *host)
+{
+	unsigned long mask[128]; /* 4096 or 8192 CPUs */
+	long bytes = syscall(SYS_sched_getaffinity, 0, sizeof(mask), mask);
+	char text[64];
+	unsigned highest = 0;
+
+	host->allowed_cpus = 0;
+	for (size_t i = 0; bytes > 0 && i < (size_t)bytes / sizeof(mask[0]); i++)
+		if (mask[i] != 0) {
+			host->allowed_cpus += (unsigned)__builtin_popcountl(mask[i]);
+			highest = (unsigned)(i * 8 * sizeof(mask[0])) + fls_size(mask[i]) - 1;
+		}
+	host->allowed_cpus = MAX(host->allowed_cpus, 1u);
+	host->possible_cpus = highest + 1;
+	/* "0-3" or "0,2-5": the last number is the highest. */
+	if (read_file("/sys/devices/system/cpu/possible", text, sizeof(text))) {
+		const char *last = text;
+
+		for (const char *p = text; *p != '\0'; p++)
+			if (*p == '-' || *p == ',')
+				last = p + 1;
+		if (number_at(last) < UINT32_MAX - 1)
+			host->possible_cpus = MAX(host->possible_cpus, (unsigned)number_at(last) + 1);
+	}
+}
+
+void
+posix_host(struct posix_host *host)
+{
+	struct sysinfo info;
+
+	count_cpus(host);
+	host->memory = (uint64_t)256 << 20; /* if the kernel does not say */
+	if (sysinfo(&info) == 0)
+		host->memory = (uint64_t)info.totalram * info.mem_unit;
+	host->memory = MIN(host->memory, memory_limit());
+	host->address_space = MIN(rlimit(RLIMIT_AS), rlimit(RLIMIT_DATA));
+}

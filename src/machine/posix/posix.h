@@ -1,0 +1,50 @@
+/*
+ * What the files of the posix machine share. Everything here is the machine's own; the core sees
+ * machine.h and percpu.h.
+ *
+ * No file here uses stdio, pthread mutexes or anything else that may call malloc: malloc may be us.
+ */
+#ifndef POSIX_H
+#define POSIX_H
+
+#include "machine/machine.h"
+#include "machine/percpu.h"
+#include "options.h"
+#include "sync/sync.h" /* struct thread_state, which lives in our TLS */
+
+#define POSIX_PHYS_BASE ((vm_paddr_t)16 << 20) /* physical memory starts at 16 MB */
+#define POSIX_MAX_FRAMES 0x40000000ull         /* frames a table word can name, with room */
+
+/* Words of thread_state.machine[]. */
+enum { POSIX_TID, POSIX_CPU /* virtual CPU + 1 */ };
+unsigned posix_virtual_cpu(void);
+
+/* host.c: what the kernel says about this process's share of the host. */
+struct posix_host {
+	unsigned possible_cpus; /* one more than the highest CPU number there can be */
+	unsigned allowed_cpus;  /* CPUs in the affinity mask */
+	uint64_t memory;        /* the smaller of the host's memory and the cgroup's limits */
+	uint64_t address_space; /* RLIMIT_AS and RLIMIT_DATA, the smaller; UINT64_MAX if none */
+};
+void posix_host(struct posix_host *host);
+
+/* memory.c, cpu.c, percpu.c: their parts of machine_start() and machine_fork_*(). */
+enum posix_fork { FORK_PREPARE, FORK_PARENT, FORK_CHILD };
+void posix_memory_fork(enum posix_fork when);
+void posix_percpu_fork(enum posix_fork when);
+void posix_thread_forked(void); /* in the child */
+int posix_memory_start(const struct machine_shape *shape, const char **why);
+void posix_cpu_start(const struct machine_shape *shape);
+void posix_percpu_start(const struct machine_shape *shape);
+
+bool posix_percpu_fast(void); /* could this process have per-CPU caches without locks? */
+
+/* options.c's, as found in COOPER_OPTIONS by machine_default_shape(). */
+extern POSIX_HIDDEN struct machine_options posix_options;
+
+/* futex.c */
+#define FUTEX_FOREVER 0
+void posix_futex_wait(uint32_t *word, uint32_t value, uint64_t deadline); /* machine_now() time */
+void posix_futex_wake(uint32_t *word, unsigned n);
+
+#endif

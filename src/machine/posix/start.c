@@ -1,0 +1,133 @@
+/*
+ * The posix machine's start: the default shape, the check of a shape, the order of the parts.
+ */
+#define _GNU_SOURCE
+#include <stdlib.h>
+
+#include "posix.h"
+
+POSIX_HIDDEN struct machine_options posix_options;
+static const char no_why[] = "";
+
+const struct machine_options *
+machine_options(void)
+{
+	return (&posix_options);
+}
+
+/*
+ * Half of the address space that the process may have is ours, and a third of that (direct map,
+ * window of twice its size) is memory.
+ */
+static uint64_t
+memory_within_limits(const struct posix_host *host)
+{
+	uint64_t limit = host->address_space == UINT64_MAX ? UINT64_MAX : host->address_space / 6;
+
+	if (sizeof(void *) == 4)
+		limit = MIN(limit, (uint64_t)384 << 20);
+	limit = MIN(limit, (POSIX_MAX_FRAMES << PAGE_SHIFT) / 4);
+	return (MIN(host->memory, limit) & ~(uint64_t)PAGE_MASK);
+}
+
+int
+machine_default_shape(struct machine_shape *shape, const char **why)
+{
+	const char *text = secure_getenv("COOPER_OPTIONS");
+	struct posix_host host;
+	int error;
+
+	*why = no_why;
+	posix_host(&host);
+	*shape = (struct machine_shape){
+	    .ncpus = MIN(posix_percpu_fast() ? host.possible_cpus : host.allowed_cpus,
+		(unsigned)COOPER_MAXCPU),
+	    .ndomains = 1,
+	    .direct_map = true,
+	    .physmem = memory_within_limits(&host),
+	};
+	shape->kva_size = machine_default_kva(shape->physmem);
+	if (text == NULL)
+		return (0);
+	error = machine_options_parse(text, &posix_options, why);
+	if (error == 0)
+		machine_options_apply(&posix_options, shape);
+	return (error);
+}
+
+static int
+check_shape(const struct machine_shape *shape, const char **why)
+{
+	if (shape->ncpus == 0 || shape->ncpus > COOPER_MAXCPU)
+		*why = "a shape has 1 to 256 CPUs";
+	else if (shape->ndomains == 0 || shape->ndomains > COOPER_MAXDOMAIN)
+		*why = "a shape has 1 to 8 domains";
+	else if (shape->ndomains > shape->ncpus)
+		*why = "a shape has no more domains than CPUs";
+	else if (shape->physmem / PAGE_SIZE < shape->ndomains || (shape->physmem & PAGE_MASK) != 0)
+		*why = "physical memory is whole pages, one a domain at least";
+	else if (shape->physmem / PAGE_SIZE > POSIX_MAX_FRAMES)
+		*why = "physical memory is at most 4 TB";
+	else if (shape->kva_size < PAGE_SIZE || (shape->kva_size & PAGE_MASK) != 0)
+		*why = "kernel address space is whole pages";
+	else
+		return (0);
+	return (COOPER_EINVAL);
+}
+
+int
+machine_start(const struct machine_shape *shape, const char **why)
+{
+	int error;
+
+	*why = no_why;
+	if ((error = check_shape(shape, why)) != 0)
+		return (error);
+	core_set_shape(shape);
+	if ((error = posix_memory_start(shape, why)) != 0)
+		return (error);
+	posix_cpu_start(shape);
+	posix_percpu_start(shape);
+	return (0);
+}
+
+/* Domains are equal runs of one range; what does not divide goes to the last. */
+unsigned
+machine_segments(struct machine_segment *seg, unsigned max)
+{
+	const struct machine_shape *shape = cooper_shape();
+	uint64_t each = (uint64_t)(atop(shape->physmem) / shape->ndomains) << PAGE_SHIFT;
+	unsigned n = MIN(shape->ndomains, max);
+
+	for (unsigned i = 0; i < n; i++) {
+		seg[i].start = POSIX_PHYS_BASE + i * each;
+		seg[i].end = i + 1 == shape->ndomains ? POSIX_PHYS_BASE + shape->physmem :
+							seg[i].start + each;
+		seg[i].domain = i;
+	}
+	return (n);
+}
+
+/* ---- fork ------------------------------------------------------------------------------------------- */
+
+void
+machine_fork_prepare(void)
+{
+	posix_percpu_fork(FORK_PREPARE);
+	posix_memory_fork(FORK_PREPARE);
+}
+
+void
+machine_fork_parent(void)
+{
+	posix_memory_fork(FORK_PARENT);
+	posix_percpu_fork(FORK_PARENT);
+}
+
+void
+machine_fork_child(void)
+{
+	posix_memory_fork(FORK_CHILD);
+	posix_percpu_fork(FORK_CHILD);
+	posix_thread_forked();
+}
