@@ -17,6 +17,7 @@
 #define atomic_fetch_add(p, v)     (MACHINE_POINT(), __atomic_fetch_add((p), (v), __ATOMIC_ACQ_REL))
 #define atomic_fetch_sub(p, v)     (MACHINE_POINT(), __atomic_fetch_sub((p), (v), __ATOMIC_ACQ_REL))
 #define atomic_add_relaxed(p, v)   ((void)__atomic_fetch_add((p), (v), __ATOMIC_RELAXED))
+#define atomic_or_relaxed(p, v)    ((void)__atomic_fetch_or((p), (v), __ATOMIC_RELAXED))
 #define atomic_exchange(p, v)      (MACHINE_POINT(), __atomic_exchange_n((p), (v), __ATOMIC_ACQ_REL))
 #define atomic_cas(p, expected, v)                                                                 \
 	(MACHINE_POINT(), __atomic_compare_exchange_n((p), (expected), (v), false, __ATOMIC_ACQ_REL, \

@@ -40,8 +40,8 @@ struct vm_page {
 
 /* Cookies in the low bits of vm_page.owner, read by malloc and kmem: what lives at this page. */
 #define PAGE_OWNER_SLAB   0u /* struct slab * */
-#define PAGE_OWNER_LARGE  1u /* a large allocation: bytes << 2 */
-#define PAGE_OWNER_CONTIG 2u /* a contiguous allocation: bytes << 2 */
+#define PAGE_OWNER_LARGE  1u /* malloc: a large block: pages << 2 */
+#define PAGE_OWNER_CONTIG 2u /* malloc: a contiguous block: pages << 2 */
 #define PAGE_OWNER_MASK   3u
 
 /*
