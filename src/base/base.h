@@ -75,6 +75,10 @@ NORETURN void core_panic(const char *fmt, ...) PRINTFLIKE(1, 2);
 int core_snprintf(char *buf, size_t size, const char *fmt, ...) PRINTFLIKE(3, 4);
 int core_vsnprintf(char *buf, size_t size, const char *fmt, va_list ap) PRINTFLIKE(3, 0);
 
+/* Where both end: the machine's, see machine.h. */
+void machine_print(const char *text, size_t len);
+NORETURN void machine_panic(const char *line);
+
 /* A warning: one line to the machine's console; never stops. */
 void core_warn(const char *fmt, ...) PRINTFLIKE(1, 2);
 

@@ -4,7 +4,6 @@
  * takes a lock, so they work anywhere, also half-way through start-up.
  */
 #include "base/base.h"
-#include "machine/machine.h"
 
 #define LINE_MAX 256
 

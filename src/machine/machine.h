@@ -110,8 +110,26 @@ void machine_fork_prepare(void);
 void machine_fork_parent(void);
 void machine_fork_child(void);
 
-/* What the core keeps for each thread; zeroed when the thread is first seen. */
-struct thread_state;
+/* What the core keeps for each thread; zero when the thread is first seen. */
+#define THREAD_RANKS    16 /* at least sync.h's RANK_COUNT */
+#define THREAD_SMR_NEST 4  /* most read sections, each of another smr, that a thread may have open */
+struct mtx;
+struct smr;
+
+struct thread_state {
+	uint32_t park_word;          /* the machine's */
+	uint32_t entered_cpu;        /* the machine's: CPU + 1 while entered, 0 otherwise */
+	uint16_t held[THREAD_RANKS]; /* sync: locks held of each rank; debug shape only */
+	const struct mtx *last[THREAD_RANKS]; /* sync: the latest of them */
+	int32_t bound_cpu;           /* machine_bind(): CPU + 1, 0 = unbound */
+	struct {                     /* smr: the read sections open, in order of entry */
+		struct smr *smr;
+		uint32_t *count;     /* where it was counted in, and will be counted out */
+	} smr[THREAD_SMR_NEST];
+	uint32_t smr_nest;           /* smr: how many */
+	bool in_reclaim;             /* this thread is running a reclaim or page-daemon pass */
+	uint64_t machine[4];         /* the machine's own */
+};
 static inline struct thread_state *machine_thread_state(void);
 
 /* Run fn(arg) on a thread of its own, for ever. False: this machine or shape has none. */

@@ -39,6 +39,7 @@ enum lock_rank {
 	RANK_RECLAIM = 1, RANK_TYPES, RANK_ARENAS, RANK_ZONES, RANK_TAGS, RANK_ARENA, RANK_CROSS,
 	RANK_ZDOMAIN, RANK_KEG, RANK_SMR, RANK_PAGE, RANK_WAIT, RANK_TABLE, RANK_CPU, RANK_COUNT
 };
+_Static_assert(RANK_COUNT <= THREAD_RANKS, "a thread's books have room for each rank");
 
 /* ---- mutexes ---------------------------------------------------------------------------------- */
 
@@ -117,27 +118,6 @@ void sx_sunlock(struct sx *sx);
 void sx_xlock(struct sx *sx);
 void sx_xunlock(struct sx *sx);
 bool sx_try_slock(struct sx *sx);
-
-/* ---- what a thread holds (machine_thread_state() returns one) --------------------------------------- */
-
-#define THREAD_SMR_NEST 4 /* most read sections, each of another smr, that a thread may have open */
-struct smr;
-
-struct thread_state {
-	uint32_t park_word;      /* the machine's */
-	uint32_t entered_cpu;    /* the machine's: CPU + 1 while entered, 0 otherwise */
-	uint16_t held[RANK_COUNT]; /* locks held of each rank; debug shape only */
-	const struct mtx *last[RANK_COUNT];
-	int32_t bound_cpu;       /* machine_bind(): CPU + 1, 0 = unbound */
-	struct {                 /* smr: the read sections open, in order of entry */
-		struct smr *smr;
-		uint32_t *count; /* where it was counted in, and will be counted out */
-	} smr[THREAD_SMR_NEST];
-	uint32_t smr_nest;       /* smr: how many */
-	bool in_reclaim;         /* this thread is running a reclaim or page-daemon pass */
-	bool initialised;
-	uint64_t machine[6];     /* the machine's own */
-};
 
 /* ---- for statistics ------------------------------------------------------------------------------- */
 

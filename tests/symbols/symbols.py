@@ -3,7 +3,7 @@
 usage: symbols.py CC CORE.a MACHINE.a INCLUDE... -- ARG...
 
 Reads the archives with nm. The names that the core may leave undefined are those that the machine's
-three headers declare, the four memory functions that a freestanding compiler may call by itself,
+headers declare, the four memory functions that a freestanding compiler may call by itself,
 and for 32 bit the compiler's own helpers that are named here.
 """
 
@@ -21,7 +21,8 @@ COMPILER_CALLS = {'memcpy', 'memmove', 'memset', 'memcmp'}
 # has no instruction there.
 HELPERS_32 = {'_GLOBAL_OFFSET_TABLE_', '__udivdi3', '__umoddi3', '__udivmoddi4', '__divdi3', '__moddi3'}
 HELPERS = {'_GLOBAL_OFFSET_TABLE_'}
-MACHINE_HEADERS = ('machine.h', 'machine_param.h', 'machine_percpu.h')
+MACHINE_HEADERS = ('machine.h', 'machine_param.h', 'machine_inline.h',
+                   'machine_percpu.h')
 
 
 def nm(archive):

@@ -6,6 +6,7 @@
 
 #include "base/atomic.h"
 #include "base/base.h"
+#include "machine/machine.h" /* which ends with this file */
 
 #define POSIX_HIDDEN __attribute__((visibility("hidden")))
 

@@ -10,7 +10,6 @@
 #include "machine/machine.h"
 #include "machine/percpu.h"
 #include "options.h"
-#include "sync/sync.h" /* struct thread_state, which lives in our TLS */
 
 #define POSIX_PHYS_BASE ((vm_paddr_t)16 << 20) /* physical memory starts at 16 MB */
 #define POSIX_MAX_FRAMES 0x40000000ull         /* frames a table word can name, with room */

@@ -1,0 +1,14 @@
+/*
+ * A slab source for tests that run below kmem: pages from the page room, addresses from a bitmap of
+ * the kernel window. It never waits by itself: for M_WAITOK it calls vm_wait_domain() once.
+ */
+#ifndef HARNESS_SLABS_H
+#define HARNESS_SLABS_H
+
+#include "uma/backend.h"
+
+void slabs_start(void);
+extern const struct uma_backend slabs_backend;
+unsigned long slabs_kva_used(void); /* pages of the window in use */
+
+#endif
