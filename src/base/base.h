@@ -45,6 +45,12 @@ ffs_size(size_t v)
 	return ((unsigned)__builtin_ffsl((long)v));
 }
 
+/* What a freestanding compiler may call by itself, and so may we; every machine has them. */
+void *memcpy(void *__restrict to, const void *__restrict from, size_t n);
+void *memmove(void *to, const void *from, size_t n);
+void *memset(void *to, int byte, size_t n);
+int memcmp(const void *a, const void *b, size_t n);
+
 /* ---- checks -----------------------------------------------------------------------------------
  * MUST: an invariant whose check is free or whose breach would corrupt; in every shape.
  * CHECK: what the facts call an assertion; in the debug shape. The message names the object and
