@@ -7,6 +7,7 @@ headers declare, the four memory functions that a freestanding compiler may call
 and for 32 bit the compiler's own helpers that are named here.
 """
 
+import glob
 import os
 import re
 import subprocess
@@ -53,7 +54,7 @@ def declared(headers):
             text = file.read()
         text = re.sub(r'/\*.*?\*/|//[^\n]*', '', text, flags=re.S)
         text = re.sub(r'(?m)^#(.*\\\n)*.*$', '', text)
-        text = re.sub(r'__attribute__\s*\(\(.*?\)\)', '', text)
+        text = re.sub(r'__attribute__\s*\(\((?:[^()]|\([^()]*\))*\)\)', '', text)
         names |= set(re.findall(r'\b(\w+)\s*\([^(){};]*\)\s*;', text))
         names |= set(re.findall(r'\bextern\b[^;()]*?\b(\w+)\s*(?:\[[^]]*\])?\s*;', text))
     return names
@@ -63,8 +64,7 @@ def main():
     cut = sys.argv.index('--')
     (cc, core, machine, *folders), args = sys.argv[1:cut], sys.argv[cut + 1:]
     tap = Tap()
-    headers = [os.path.join(folder, name) for folder in folders for name in MACHINE_HEADERS
-               if os.path.exists(os.path.join(folder, name))]
+    headers = [path for folder in folders for path in glob.glob(os.path.join(folder, 'machine*.h'))]
     table = declared(headers)
     width = subprocess.run([*cc.split(), *args, '-dM', '-E', '-xc', '/dev/null'], check=True,
                            capture_output=True, text=True).stdout
@@ -74,7 +74,7 @@ def main():
     tap.check('machine_panic' in table and 'machine_map' in table, 'the_machine_table_is_read',
               [f'found only {sorted(table)} in {headers}'])
     defined, undefined = nm(core)
-    tap.check(len(defined) > 50, 'the_core_is_there', [f'{core} defines {len(defined)} symbols'])
+    tap.check(len(defined) > 20, 'the_core_is_there', [f'{core} defines {len(defined)} symbols'])
     found = surprises(core, allowed)
     tap.check(not found, 'core_needs_only_the_machine_table',
               [f"{name}, wanted by {', '.join(sorted(where))}" for name, where in sorted(found.items())])

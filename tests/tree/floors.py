@@ -39,7 +39,7 @@ def floor_of(header, system, path):
         return PUBLIC.get(header[len('cooper/'):], 'base')
     if header == 'machine_param.h':
         return 'base'  # constants only
-    if header == 'machine_percpu.h':
+    if header.startswith('machine_'):
         return 'machine'
     first = header.split('/')[0]
     if '/' in header and first in FLOORS:
