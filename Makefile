@@ -36,7 +36,7 @@ bench:
 	@scripts/deps.sh build bench
 	@$(CONFIGURE)
 	@$(NINJA)
-	@scripts/bench.sh $(B)
+	@/usr/bin/python3 bench/bench.py $(B)
 
 install: build
 	@meson install -C $(B) --no-rebuild

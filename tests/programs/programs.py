@@ -1,16 +1,17 @@
 """Run a real program on glibc's malloc and on Cooper in both shapes; what it does must not differ.
 
-usage: programs.py NAME SCRATCH THREADS_BINARY [SHAPE COMMAND...] [-- SHAPE COMMAND...]...
+usage: programs.py NAME SCRATCH THREADS_BINARY SHAPE=COMMAND...
 
-Each SHAPE is a name for the report, each COMMAND what to put in front of a program to run it on the
-allocator under test (`cooper run --shape i386 --`, or `env LD_PRELOAD=...`). A program is run once
-without any such command, and what it yields then is what it must yield always: a dictionary of
-named outputs, each a test case.
+Each SHAPE is a name for the report, each COMMAND the words to put in front of a program to run it on
+the allocator under test (`cooper run --shape i386 --`, or `env LD_PRELOAD=...`). A program is run
+once without any such command, and what it yields then is what it must yield always: named outputs,
+each a test case.
 """
 
 import hashlib
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -316,13 +317,6 @@ def outputs(program, prefix, folder, binary):
     return found, None
 
 
-def commands(words):
-    while words:
-        cut = words.index('--', 1) if '--' in words[1:] and words[0] != '--' else len(words)
-        yield words[0], words[1:cut]
-        words = words[cut + 1:]
-
-
 def main():
     name, scratch, binary, *rest = sys.argv[1:]
     program, tap = globals()['run_' + name], Tap()
@@ -330,7 +324,7 @@ def main():
     want, trouble = outputs(program, [], folder, binary)
     if not tap.check(trouble is None and want, f'{name} on glibc', (trouble or '').split('\n')):
         tap.done()
-    for shape, prefix in commands(rest):
+    for shape, prefix in ((word.partition('=')[0], shlex.split(word.partition('=')[2])) for word in rest):
         start = time.monotonic()
         got, trouble = outputs(program, prefix, folder, binary)
         for case in want:

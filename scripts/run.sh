@@ -1,0 +1,61 @@
+#!/bin/bash
+# run.sh BUILD: the main job. Cooper's own sources are configured and built in a scratch folder,
+# in parallel, with the real gcc, as and ld, and every process of that takes its memory from Cooper
+# in the shape that has no direct map, with little physical memory. Fails if the build does, if
+# what it makes is not what a build on glibc's malloc makes, or if anything hangs.
+set -euo pipefail
+export LC_ALL=C
+cd "$(dirname "$0")/.."
+build=$(realpath "$1")
+scratch=$build/run
+physmem=${PHYSMEM:-64M} # of each process: so little that compilers must reclaim, enough to finish
+jobs=$(($(nproc) + 1))
+cooper=$build/tools/cooper/cooper
+
+fail()
+{
+    echo "run: $*" >&2
+    exit 1
+}
+
+# The same folder both times: debug information names it.
+build_sources='
+set -e
+rm -rf obj
+meson setup obj src >configure.log 2>&1 || { tail -n 20 configure.log; exit 1; }
+ninja -C obj -j "$1" >build.log 2>&1 || { tail -n 40 build.log; exit 1; }
+'
+
+# objects: what the build made, each with its digest
+objects()
+{
+    (cd "$scratch/obj" && find . \( -name '*.o' -o -name '*.so*' \) -type f | sort | xargs sha256sum)
+}
+
+rm -rf "$scratch"
+mkdir -p "$scratch/src"
+cp -r meson.build include src tools examples bench tests "$scratch/src"
+cd "$scratch"
+export PYTHONMALLOC=malloc PYTHONDONTWRITEBYTECODE=1 # meson: its objects from malloc too, not from mmap
+
+echo "run: reference build of $(find src -name '*.c' | wc -l) C files on glibc's malloc, $jobs jobs"
+start=$SECONDS
+bash -c "$build_sources" reference "$jobs" </dev/null || fail "the sources do not build on glibc's malloc"
+objects >reference
+glibc_took=$((SECONDS - start))
+
+echo "run: the same on Cooper: shape i386 (no direct map), $physmem of physical memory a process"
+start=$SECONDS
+status=0
+timeout -k 10 300 "$cooper" run --shape i386 --physmem "$physmem" --stats run.json --progress -- \
+    bash -c "$build_sources" cooper "$jobs" </dev/null >said || status=$?
+[ $status -eq 0 ] || { cat said; fail "the build failed on Cooper: status $status"; }
+objects >made
+took=$((SECONDS - start))
+
+cmp -s reference made || { diff reference made | head -n 10 >&2; fail "what it made differs"; }
+line=$(tail -n 1 said)
+[[ $line =~ ^run:\ [0-9]+\ processes,.*,\ ([0-9]+)\ hangs$ ]] || { cat said; fail "there is no summary"; }
+echo "run: $(wc -l <made) objects and libraries, equal to the reference; $took s, on glibc $glibc_took s"
+cat said
+[ "${BASH_REMATCH[1]}" -eq 0 ] || fail "hangs were seen"
