@@ -55,7 +55,7 @@ def declared(headers):
         text = re.sub(r'/\*.*?\*/|//[^\n]*', '', text, flags=re.S)
         text = re.sub(r'(?m)^#(.*\\\n)*.*$', '', text)
         text = re.sub(r'__attribute__\s*\(\((?:[^()]|\([^()]*\))*\)\)', '', text)
-        names |= set(re.findall(r'\b(\w+)\s*\([^(){};]*\)\s*;', text))
+        names |= set(re.findall(r'\b(\w+)\s*\((?:[^(){};]|\([^(){};]*\))*\)\s*;', text))
         names |= set(re.findall(r'\bextern\b[^;()]*?\b(\w+)\s*(?:\[[^]]*\])?\s*;', text))
     return names
 
