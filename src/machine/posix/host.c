@@ -17,6 +17,7 @@
 #include "posix.h"
 
 #define CGROUP_PATH 512
+#define MAX_CPUS    8192 /* most that a Linux kernel is built for */
 
 /* A small file's beginning as a string; false if it is not there. */
 static bool
@@ -120,32 +121,51 @@ rlimit(int which)
 
 /* ---- CPUs ----------------------------------------------------------------------------------------- */
 
-static void
-count_cpus(struct posix_host *host)
+/* "0-3" or "0,2-5": the last number is the highest. 0 if the kernel does not say. */
+static unsigned
+highest_possible_cpu(void)
 {
-	unsigned long mask[128]; /* 4096 or 8192 CPUs */
-	long bytes = syscall(SYS_sched_getaffinity, 0, sizeof(mask), mask);
 	char text[64];
-	unsigned highest = 0;
+	const char *last = text;
+	uint64_t cpu;
 
-	host->allowed_cpus = 0;
+	if (!read_file("/sys/devices/system/cpu/possible", text, sizeof(text)))
+		return (0);
+	for (const char *p = text; *p != '\0'; p++)
+		if (*p == '-' || *p == ',')
+			last = p + 1;
+	cpu = number_at(last);
+	return (cpu < MAX_CPUS ? (unsigned)cpu : 0);
+}
+
+/* The CPUs in the affinity mask, and the highest of them. */
+static unsigned
+allowed_cpus(unsigned *highest)
+{
+	unsigned long mask[MAX_CPUS / (8 * sizeof(long))];
+	long bytes = syscall(SYS_sched_getaffinity, 0, sizeof(mask), mask);
+	unsigned n = 0;
+
+	*highest = 0;
 	for (size_t i = 0; bytes > 0 && i < (size_t)bytes / sizeof(mask[0]); i++)
 		if (mask[i] != 0) {
-			host->allowed_cpus += (unsigned)__builtin_popcountl(mask[i]);
-			highest = (unsigned)(i * 8 * sizeof(mask[0])) + fls_size(mask[i]) - 1;
+			n += (unsigned)__builtin_popcountl(mask[i]);
+			*highest = (unsigned)(i * 8 * sizeof(mask[0])) + fls_size(mask[i]) - 1;
 		}
-	host->allowed_cpus = MAX(host->allowed_cpus, 1u);
-	host->possible_cpus = highest + 1;
-	/* "0-3" or "0,2-5": the last number is the highest. */
-	if (read_file("/sys/devices/system/cpu/possible", text, sizeof(text))) {
-		const char *last = text;
+	return (MAX(n, 1u));
+}
 
-		for (const char *p = text; *p != '\0'; p++)
-			if (*p == '-' || *p == ',')
-				last = p + 1;
-		if (number_at(last) < UINT32_MAX - 1)
-			host->possible_cpus = MAX(host->possible_cpus, (unsigned)number_at(last) + 1);
+unsigned
+posix_possible_cpus(void)
+{
+	static unsigned possible;
+	unsigned highest;
+
+	if (possible == 0) {
+		allowed_cpus(&highest);
+		possible = MAX(highest, highest_possible_cpu()) + 1;
 	}
+	return (possible);
 }
 
 void
@@ -153,7 +173,8 @@ posix_host(struct posix_host *host)
 {
 	struct sysinfo info;
 
-	count_cpus(host);
+	host->allowed_cpus = allowed_cpus(&(unsigned){0});
+	host->possible_cpus = posix_possible_cpus();
 	host->memory = (uint64_t)256 << 20; /* if the kernel does not say */
 	if (sysinfo(&info) == 0)
 		host->memory = (uint64_t)info.totalram * info.mem_unit;

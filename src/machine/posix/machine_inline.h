@@ -9,11 +9,12 @@
 #include "machine/machine.h" /* which ends with this file */
 
 #define POSIX_HIDDEN __attribute__((visibility("hidden")))
+/* Found without a call, which could allocate: the libraries are never loaded late. */
+#define POSIX_TLS    __thread __attribute__((tls_model("initial-exec")))
 
 /* ---- threads ------------------------------------------------------------------------------------- */
 
-extern POSIX_HIDDEN __thread struct thread_state posix_thread
-    __attribute__((tls_model("initial-exec")));
+extern POSIX_HIDDEN POSIX_TLS struct thread_state posix_thread;
 
 static inline struct thread_state *
 machine_thread_state(void)

@@ -1,17 +1,234 @@
 /*
- * The per-CPU parts' slow side: entering and leaving, each CPU's lock.
+ * The per-CPU parts' slow side: choosing the mode, entering and leaving, closing stacks.
  *
- * Without restartable sequences each stack stays closed for ever: every operation enters, under the
- * lock of the thread's CPU, and works on the shadow fields.
+ * Lock mode: CPUs are virtual (cpu.c), each stack is closed for ever, and every operation enters.
+ * Fast mode: CPUs are the kernel's, and open stacks are worked on by restartable sequences
+ * (machine_percpu.h). It needs a 64-bit x86 or Arm, glibc's registration of rseq, a shape with each CPU
+ * that there can be, membarrier, a self-test that passes; and is not for the debug shape, for virtual
+ * CPUs (shape.pin), under TSan or after rseq=0.
+ *
+ * Locks: one a CPU. Its holder owns the slow state of that CPU's part of every cache: what the
+ * shadow fields say is true of a closed stack. An open stack is changed by sequences on its own CPU
+ * only, and closed by the holder of the lock, wherever that runs:
+ *
+ *  - on that CPU, by a sequence: one that runs has that CPU to itself, so no other is half-way.
+ *  - elsewhere, by compare-exchange. A sequence that is half-way may still commit and so overwrite
+ *    the closed word with an open one, which is as if it had been first; so a barrier, which makes
+ *    each sequence on that CPU commit or start again, and another look, until the stack stays closed.
+ *
+ * What stays true: word is closed, or its count and pops since `count` was noted are the whole truth.
  */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <linux/membarrier.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
 #include "posix.h"
 
-/* One a CPU, a line each: while it is held, the holder owns that CPU's part of every cache. */
+/* One a CPU, a line each. */
 static struct {
 	struct machine_lock lock;
 } ALIGNED(CACHE_LINE) cpu_lock[COOPER_MAXCPU];
 
 static unsigned ncpus;
+static bool fast;
+
+#ifdef POSIX_RSEQ
+
+#define RSEQ_AREA_SIZE 20 /* what there is of it up to its flags: all that we need */
+
+/* glibc's; absent from other C libraries and old ones. */
+extern const ptrdiff_t __rseq_offset __attribute__((weak));
+extern const unsigned __rseq_size __attribute__((weak));
+
+POSIX_HIDDEN struct posix_rseq posix_rseq;
+
+/* ---- closing ---------------------------------------------------------------------------------------- */
+
+static bool
+barrier_register(void)
+{
+	return (syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ, 0, 0) == 0);
+}
+
+/* Every sequence that runs on cpu has committed or starts again; our stores are seen there. */
+static bool
+barrier_on(unsigned cpu)
+{
+	for (unsigned tries = 0; tries < 2; tries++) {
+		if (syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ,
+			MEMBARRIER_CMD_FLAG_CPU, cpu) == 0)
+			return (true);
+		if (errno != EPERM || !barrier_register()) /* a forked child may need it anew */
+			return (false);
+	}
+	return (false);
+}
+
+/* Without membarrier (a filter that the program put on itself): go there. */
+static uint64_t
+close_by_visit(uint64_t *word, unsigned cpu)
+{
+	cpu_set_t home, there;
+	uint64_t old = 0;
+	bool closed;
+
+	CPU_ZERO(&there);
+	CPU_SET(cpu, &there);
+	closed = sched_getaffinity(0, sizeof(home), &home) == 0 &&
+	    sched_setaffinity(0, sizeof(there), &there) == 0 &&
+	    rseq_close(word, cpu, PERCPU_CLOSED, &old);
+	MUST(closed, "percpu: no way to reach the caches of CPU %u: membarrier and "
+	    "sched_setaffinity are refused", cpu);
+	sched_setaffinity(0, sizeof(home), &home);
+	return (old);
+}
+
+static uint64_t
+close_from_afar(uint64_t *word, unsigned cpu)
+{
+	for (;;) {
+		uint64_t old = atomic_load_relaxed(word);
+
+		if (!atomic_cas(word, &old, PERCPU_CLOSED))
+			continue;
+		if (unlikely(!barrier_on(cpu))) {
+			uint64_t seen = close_by_visit(word, cpu);
+
+			return ((uint16_t)seen == PERCPU_CLOSED ? old : seen);
+		}
+		if ((uint16_t)atomic_load_acquire(word) == PERCPU_CLOSED)
+			return (old);
+	}
+}
+
+/* Close a stack of `cpu`, whose lock is held, and bring the shadow and the counts up to date. */
+static void
+close_stack(struct percpu *part, struct percpu_stack *s, unsigned cpu)
+{
+	uint64_t old, pops;
+	uint16_t count;
+	int saved;
+
+	if ((uint16_t)atomic_load_relaxed(&s->word) == PERCPU_CLOSED)
+		return; /* whoever closed it under this lock made sure that it stays so */
+	if (unlikely(!rseq_close(&s->word, cpu, PERCPU_CLOSED, &old))) {
+		saved = errno;
+		old = close_from_afar(&s->word, cpu);
+		errno = saved;
+	}
+	count = (uint16_t)old;
+	pops = old >> 16;
+	part->pops += pops;
+	part->pushes += pops + count - s->count;
+	s->count = count;
+}
+
+static void
+close_part(struct percpu *part, unsigned cpu)
+{
+	close_stack(part, &part->alloc, cpu);
+	close_stack(part, &part->free, cpu);
+}
+
+static void
+open_stack(struct percpu_stack *s)
+{
+	if (s->open)
+		atomic_store_release(&s->word, (uint64_t)s->count);
+}
+
+static void
+open_part(struct percpu *part)
+{
+	open_stack(&part->alloc);
+	open_stack(&part->free);
+}
+
+/* ---- the mode ----------------------------------------------------------------------------------------- */
+
+/* The place of `p`, which is thread-local, from the thread pointer. */
+static ptrdiff_t
+from_thread_pointer(const void *p)
+{
+	return ((const char *)p - (const char *)__builtin_thread_pointer());
+}
+
+bool
+posix_percpu_fast(void)
+{
+	const uint32_t *cpu_id;
+
+	if (&__rseq_size == NULL || &__rseq_offset == NULL || __rseq_size < RSEQ_AREA_SIZE)
+		return (false);
+	cpu_id = (const uint32_t *)((char *)__builtin_thread_pointer() + __rseq_offset) + 1;
+	return (*(const volatile uint32_t *)cpu_id < COOPER_MAXCPU);
+}
+
+/* Does the kernel keep to the rules, as far as one thread can see? */
+static bool
+self_test(void)
+{
+	uint64_t word = 7, old = 0;
+	unsigned cpu;
+	bool closed = false;
+
+	for (unsigned tries = 0; tries < 100 && !closed; tries++) {
+		cpu = rseq_cpu();
+		closed = cpu < ncpus && rseq_close(&word, cpu, PERCPU_CLOSED, &old);
+	}
+	if (!closed || old != 7 || word != PERCPU_CLOSED)
+		return (false);
+	/* No thread is ever on a CPU of that number. */
+	return (!rseq_close(&word, COOPER_MAXCPU, 9, &old) && word == PERCPU_CLOSED);
+}
+
+static bool
+choose_fast(const struct machine_shape *shape)
+{
+	if (shape->debug || shape->pin || posix_options.no_rseq || !posix_percpu_fast() ||
+	    shape->ncpus < posix_possible_cpus())
+		return (false);
+	posix_rseq.area = __rseq_offset;
+	return (self_test() && barrier_register());
+}
+
+static void
+choose_mode(const struct machine_shape *shape)
+{
+	fast = choose_fast(shape);
+	posix_rseq.ncpus = fast ? ncpus : 0;
+	if (!fast) /* the scratch word is where rseq_cs would be, 8 bytes into the area */
+		posix_rseq.area =
+		    from_thread_pointer(&machine_thread_state()->machine[POSIX_SCRATCH]) - 8;
+}
+
+/* The CPU this thread is on; one whose number the shape does not have shares another's part. */
+static unsigned
+real_cpu(void)
+{
+	uint32_t cpu = rseq_cpu();
+
+	return (likely(cpu < ncpus) ? cpu : posix_virtual_cpu());
+}
+
+#else
+
+static void
+close_part(struct percpu *part, unsigned cpu)
+{
+	(void)part;
+	(void)cpu;
+}
+
+static void
+open_part(struct percpu *part)
+{
+	(void)part;
+}
 
 bool
 posix_percpu_fast(void)
@@ -19,11 +236,40 @@ posix_percpu_fast(void)
 	return (false);
 }
 
+static void
+choose_mode(const struct machine_shape *shape)
+{
+	(void)shape;
+}
+
+static unsigned
+real_cpu(void)
+{
+	return (posix_virtual_cpu());
+}
+
+#endif
+
 void
 posix_percpu_start(const struct machine_shape *shape)
 {
 	ncpus = shape->ncpus;
+	choose_mode(shape);
 }
+
+bool
+posix_real_cpus(void)
+{
+	return (fast);
+}
+
+unsigned
+machine_cpu(void)
+{
+	return (fast ? real_cpu() : posix_virtual_cpu());
+}
+
+/* ---- entering ----------------------------------------------------------------------------------------- */
 
 struct percpu *
 percpu_enter_cpu(struct percpu *zone_cache, unsigned cpu)
@@ -34,13 +280,15 @@ percpu_enter_cpu(struct percpu *zone_cache, unsigned cpu)
 	CHECK(ts->entered_cpu == 0, "percpu_enter: CPU %u is entered already", ts->entered_cpu - 1);
 	machine_lock(&cpu_lock[cpu].lock);
 	ts->entered_cpu = cpu + 1;
+	if (fast)
+		close_part(&zone_cache[cpu], cpu);
 	return (&zone_cache[cpu]);
 }
 
 struct percpu *
 percpu_enter(struct percpu *zone_cache, unsigned *cpu)
 {
-	*cpu = posix_virtual_cpu();
+	*cpu = machine_cpu();
 	return (percpu_enter_cpu(zone_cache, *cpu));
 }
 
@@ -49,8 +297,9 @@ percpu_exit(struct percpu *zone_cache, unsigned cpu)
 {
 	struct thread_state *ts = machine_thread_state();
 
-	(void)zone_cache;
 	CHECK(ts->entered_cpu == cpu + 1, "percpu_exit: CPU %u was not entered", cpu);
+	if (fast)
+		open_part(&zone_cache[cpu]);
 	ts->entered_cpu = 0;
 	machine_unlock(&cpu_lock[cpu].lock);
 }
@@ -60,6 +309,8 @@ percpu_entered(void)
 {
 	return (machine_thread_state()->entered_cpu != 0);
 }
+
+/* ---- fork ----------------------------------------------------------------------------------------------- */
 
 void
 posix_percpu_fork(enum posix_fork when)

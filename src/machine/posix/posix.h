@@ -15,8 +15,13 @@
 #define POSIX_MAX_FRAMES 0x40000000ull         /* frames a table word can name, with room */
 
 /* Words of thread_state.machine[]. */
-enum { POSIX_TID, POSIX_CPU /* virtual CPU + 1 */ };
+enum {
+	POSIX_TID,
+	POSIX_CPU,    /* virtual CPU + 1 */
+	POSIX_SCRATCH /* takes rseq_cs in lock mode */
+};
 unsigned posix_virtual_cpu(void);
+bool posix_real_cpus(void); /* are the core's CPUs the kernel's? */
 
 /* host.c: what the kernel says about this process's share of the host. */
 struct posix_host {
@@ -26,6 +31,7 @@ struct posix_host {
 	uint64_t address_space; /* RLIMIT_AS and RLIMIT_DATA, the smaller; UINT64_MAX if none */
 };
 void posix_host(struct posix_host *host);
+unsigned posix_possible_cpus(void); /* the same, read once */
 
 /* memory.c, cpu.c, percpu.c: their parts of machine_start() and machine_fork_*(). */
 enum posix_fork { FORK_PREPARE, FORK_PARENT, FORK_CHILD };

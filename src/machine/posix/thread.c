@@ -14,8 +14,7 @@
 
 #include "posix.h"
 
-POSIX_HIDDEN __thread struct thread_state posix_thread
-    __attribute__((tls_model("initial-exec")));
+POSIX_HIDDEN POSIX_TLS struct thread_state posix_thread;
 
 uint64_t
 machine_thread_id(void)
