@@ -47,6 +47,16 @@ _Static_assert(offsetof(struct percpu, alloc) == 0 && offsetof(struct percpu_sta
 	offsetof(struct percpu_stack, items) == 8 && offsetof(struct percpu_stack, max) == 16,
     "the sequences know these");
 
+/* Pop this CPU's alloc stack; push on its stack at that offset in the part. */
+static ALWAYS_INLINE void *rseq_pop(struct percpu *cache);
+static ALWAYS_INLINE bool rseq_push(struct percpu *cache, size_t stack, void *item);
+
+/* Exchange *word, of `cpu`, for `closed`; false if this thread is not on that CPU. */
+static inline bool rseq_close(uint64_t *word, unsigned cpu, uint64_t closed, uint64_t *old);
+
+/* The CPU that the kernel says; above all there are if it does not. */
+static inline uint32_t rseq_cpu(void);
+
 #ifdef __x86_64__
 #include "rseq_x86_64.h"
 #else

@@ -9,6 +9,10 @@
 #ifndef RSEQ_AARCH64_H
 #define RSEQ_AARCH64_H
 
+#include "machine/percpu.h" /* which includes this file on its machine */
+
+#if defined(POSIX_RSEQ) && defined(__aarch64__)
+
 #define RSEQ_OPEN                                                                                  \
 	".pushsection __rseq_cs, \"aw\", @progbits\n"                                              \
 	".balign 32\n"                                                                             \
@@ -96,7 +100,6 @@ leave:
 	return (false);
 }
 
-/* Exchange *word, of `cpu`, for `closed`; false if this thread is not on that CPU. */
 static inline bool
 rseq_close(uint64_t *word, unsigned cpu, uint64_t closed, uint64_t *old)
 {
@@ -126,5 +129,7 @@ rseq_cpu(void)
 
 #undef RSEQ_OPEN
 #undef RSEQ_OPEN_PART
+
+#endif
 
 #endif
