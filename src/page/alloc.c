@@ -20,16 +20,16 @@ page_flags_ok(int flags, const char *func)
 {
 	bool ok = (flags & M_USE_RESERVE) == 0 || (flags & (M_NOWAIT | M_WAITOK)) == M_NOWAIT;
 
-	CHECK(ok, "%s: M_USE_RESERVE without M_NOWAIT, flags %#x", func, (unsigned)flags);
+	CHECK(ok, "%s: M_USE_RESERVE without M_NOWAIT, flags 0x%x", func, (unsigned)flags);
 	return (ok);
 }
 
 /* ---- counts ------------------------------------------------------------------------------------- */
 
 bool
-page_admit(struct page_domain *d, enum page_class class, unsigned long n)
+page_admit(struct page_domain *d, enum page_class pclass, unsigned long n)
 {
-	return (page_grants(d, class, n) && !inject_failure());
+	return (page_grants(d, pclass, n) && !inject_failure());
 }
 
 /* The free count that wakes the daemon next: each further quarter used up, while it cannot win. */
@@ -80,7 +80,7 @@ page_unlock(struct page_domain *d, const struct page_events *ev)
 void
 page_refuse(struct page_domain *d)
 {
-	struct page_events ev = {0};
+	struct page_events ev = { 0 };
 
 	d->fails++;
 	/* Memory may rest in caches: a pass is due, but fruitless ones ever more seldom. */
@@ -119,16 +119,16 @@ take_page(struct page_domain *d, int flags)
 }
 
 struct vm_page *
-vm_page_alloc_class(int domain, enum page_class class, int flags)
+vm_page_alloc_class(int domain, enum page_class pclass, int flags)
 {
 	struct page_domain *d = page_domain_of(domain, "vm_page_alloc");
-	struct page_events ev = {0};
+	struct page_events ev = { 0 };
 	uint32_t pn;
 
 	if (!page_flags_ok(flags, "vm_page_alloc"))
 		return (NULL);
 	mtx_lock(&d->lock);
-	if (!page_admit(d, class, 1)) {
+	if (!page_admit(d, pclass, 1)) {
 		page_refuse(d);
 		return (NULL);
 	}
@@ -148,14 +148,14 @@ unsigned
 vm_page_alloc_bulk(int domain, int flags, unsigned n, vm_paddr_t *pa)
 {
 	struct page_domain *d = page_domain_of(domain, __func__);
-	enum page_class class = page_class_of(flags);
-	struct page_events ev = {0};
+	enum page_class pclass = page_class_of(flags);
+	struct page_events ev = { 0 };
 	unsigned got = 0;
 
 	if (n == 0 || !page_flags_ok(flags, __func__))
 		return (0);
 	mtx_lock(&d->lock);
-	while (got < n && page_admit(d, class, 1)) {
+	while (got < n && page_admit(d, pclass, 1)) {
 		pa[got++] = page_paddr(&page_array[take_page(d, flags)]);
 		page_count_out(d, 1, &ev);
 	}
@@ -178,8 +178,8 @@ give_pages(struct page_domain *d, uint32_t pn, uint32_t n, const char *func)
 		struct vm_page *m = &page_array[i];
 
 		MUST((m->flags & (PG_WIRED | PG_NOFREE)) == (PG_WIRED | kind) &&
-		    m->domain == (uint8_t)(d - page_domains),
-		    "%s: page %#llx is not allocated (flags %#x, domain %u)", func,
+			 m->domain == (uint8_t)(d - page_domains),
+		    "%s: page 0x%llx is not allocated (flags 0x%x, domain %u)", func,
 		    (unsigned long long)page_paddr(m), m->flags, m->domain);
 		m->flags = 0;
 		m->owner = 0;
@@ -194,7 +194,7 @@ static void
 free_run(struct vm_page *m, unsigned long n, const char *func)
 {
 	struct page_domain *d = page_domain_of(m->domain, func);
-	struct page_events ev = {0};
+	struct page_events ev = { 0 };
 	uint32_t pn = page_number(m);
 
 	MUST(n > 0 && pn < page_count && n <= page_count - pn, "%s: %lu pages at page number %u",
@@ -222,11 +222,11 @@ vm_page_free_bulk(const vm_paddr_t *pa, unsigned n)
 {
 	for (unsigned i = 0; i < n;) {
 		struct vm_page *m = page_of_paddr(pa[i]);
-		struct page_events ev = {0};
+		struct page_events ev = { 0 };
 		struct page_domain *d;
 		unsigned first = i;
 
-		MUST(m != NULL, "%s: no page at %#llx", __func__, (unsigned long long)pa[i]);
+		MUST(m != NULL, "%s: no page at 0x%llx", __func__, (unsigned long long)pa[i]);
 		d = page_domain_of(m->domain, __func__);
 		mtx_lock(&d->lock);
 		do { /* all that follow of the same domain, in one trip */

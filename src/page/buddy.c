@@ -95,8 +95,8 @@ fresh_spill(struct page_domain *d, uint32_t start, uint32_t end)
 void
 fresh_cut(struct page_domain *d, unsigned i, uint32_t start, uint32_t end)
 {
-	struct page_range below = {d->fresh_range[i].start, start};
-	struct page_range above = {end, d->fresh_range[i].end};
+	struct page_range below = { d->fresh_range[i].start, start };
+	struct page_range above = { end, d->fresh_range[i].end };
 
 	d->fresh -= end - start;
 	/* What is smaller than a largest block is worth no entry of the table, nor is a 33rd range. */
@@ -153,8 +153,8 @@ buddy_alloc(struct page_domain *d, unsigned order, uint8_t *flags)
 			continue;
 		*flags = page_array[pn].flags & PG_ZERO;
 		buddy_unlink(d, pn);
-		while (o > order)
-			link_block(d, pn + (1u << --o), o, *flags);
+		while (o-- > order)
+			link_block(d, pn + (1u << o), o, *flags);
 		return (pn);
 	}
 	*flags = PAGE_FRESH_FLAGS;

@@ -4,8 +4,8 @@
  * Three searches, each under the domain's lock and all bounded by one budget of blocks looked at:
  * blocks that hold the run whole, smallest first; fresh ranges; and runs put together of adjacent
  * free blocks and fresh memory, which finds what buddies cannot say (odd sizes, runs larger than a
- * largest block). Within the budget the last is exact: every maximal free range begins with a
- * block or a fresh range, and from there it is followed to its end.
+ * largest block). The last follows each maximal free range from its beginning to its end, and so is
+ * exact as long as the domain's free memory is in at most CONTIG_BUDGET pieces.
  */
 #include "page/page_int.h"
 
@@ -45,7 +45,8 @@ take_run(struct page_domain *d, uint32_t at, uint32_t start, uint32_t end)
 {
 	while (at < end) {
 		int fresh = fresh_index(d, at);
-		uint32_t to = fresh >= 0 ? d->fresh_range[fresh].end : at + (1u << page_array[at].order);
+		uint32_t to =
+		    fresh >= 0 ? d->fresh_range[fresh].end : at + (1u << page_array[at].order);
 		uint32_t from = MAX(at, start), upto = MIN(to, end);
 		uint8_t flags = fresh >= 0 ? PAGE_FRESH_FLAGS : page_array[at].flags & PG_ZERO;
 
@@ -65,7 +66,7 @@ take_run(struct page_domain *d, uint32_t at, uint32_t start, uint32_t end)
 /* ---- searching ---------------------------------------------------------------------------------- */
 
 struct run {
-	uint32_t at;    /* where the free memory begins that start lies in, as take_run() wants it */
+	uint32_t at; /* where the free memory begins that start lies in, as take_run() wants it */
 	uint32_t start; /* PAGE_NIL: not found */
 };
 
@@ -74,13 +75,13 @@ search_blocks(const struct page_domain *d, const struct page_window *w, unsigned
 {
 	for (unsigned o = fls_size(w->n - 1); o < PAGE_ORDERS; o++)
 		for (uint32_t pn = d->free_list[o].head; pn != PAGE_NIL && *budget > 0;
-		    pn = page_array[pn].next, --*budget) {
+		     pn = page_array[pn].next, --*budget) {
 			uint32_t start = page_window_fit(w, pn, pn + (1u << o));
 
 			if (start != PAGE_NIL)
-				return ((struct run){pn, start});
+				return ((struct run){ pn, start });
 		}
-	return ((struct run){PAGE_NIL, PAGE_NIL});
+	return ((struct run){ PAGE_NIL, PAGE_NIL });
 }
 
 static struct run
@@ -91,24 +92,47 @@ search_fresh(const struct page_domain *d, const struct page_window *w)
 		uint32_t start = page_window_fit(w, r->start, r->end);
 
 		if (start != PAGE_NIL)
-			return ((struct run){r->start, start});
+			return ((struct run){ r->start, start });
 	}
-	return ((struct run){PAGE_NIL, PAGE_NIL});
+	return ((struct run){ PAGE_NIL, PAGE_NIL });
+}
+
+/* Is a free block of the domain's at pn? */
+static bool
+free_block(const struct page_domain *d, uint32_t pn)
+{
+	const struct vm_page *m = &page_array[pn];
+
+	return ((m->flags & (PG_FREE | PG_NOFREE)) == PG_FREE &&
+		m->domain == (uint8_t)(d - page_domains));
 }
 
 /* End of the free block or fresh range that begins at pn; pn itself if none does. */
 static uint32_t
 free_until(const struct page_domain *d, uint32_t pn)
 {
-	const struct vm_page *m = &page_array[pn];
-
 	for (unsigned i = 0; i < d->nfresh_ranges; i++)
 		if (d->fresh_range[i].start == pn)
 			return (d->fresh_range[i].end);
-	if (pn < page_count && (m->flags & (PG_FREE | PG_NOFREE)) == PG_FREE &&
-	    m->domain == (uint8_t)(d - page_domains))
-		return (pn + (1u << m->order));
+	if (pn < page_count && free_block(d, pn))
+		return (pn + (1u << page_array[pn].order));
 	return (pn);
+}
+
+/* Does no free memory end where the block or fresh range at pn begins? */
+static bool
+begins_range(const struct page_domain *d, uint32_t pn)
+{
+	for (unsigned i = 0; i < d->nfresh_ranges; i++)
+		if (d->fresh_range[i].end == pn)
+			return (false);
+	for (unsigned o = 0; o < PAGE_ORDERS && pn > 0; o++) {
+		uint32_t before = round_down(pn - 1, 1u << o);
+
+		if (free_block(d, before) && page_array[before].order == o)
+			return (false);
+	}
+	return (true);
 }
 
 /* Follow the free memory that begins at pn, as far as the run needs it. */
@@ -126,10 +150,10 @@ follow(const struct page_domain *d, const struct page_window *w, uint32_t pn, un
 		if (start != PAGE_NIL) {
 			while ((next = free_until(d, piece)) <= start)
 				piece = next;
-			return ((struct run){piece, start});
+			return ((struct run){ piece, start });
 		}
 	}
-	return ((struct run){PAGE_NIL, PAGE_NIL});
+	return ((struct run){ PAGE_NIL, PAGE_NIL });
 }
 
 static struct run
@@ -137,15 +161,19 @@ search_adjacent(const struct page_domain *d, const struct page_window *w, unsign
 {
 	struct run run;
 
-	for (unsigned i = 0; i < d->nfresh_ranges; i++)
-		if ((run = follow(d, w, d->fresh_range[i].start, budget)).start != PAGE_NIL)
+	for (unsigned i = 0; i < d->nfresh_ranges; i++) {
+		uint32_t pn = d->fresh_range[i].start;
+
+		if (begins_range(d, pn) && (run = follow(d, w, pn, budget)).start != PAGE_NIL)
 			return (run);
+	}
 	for (unsigned o = PAGE_ORDERS; o-- > 0;)
 		for (uint32_t pn = d->free_list[o].head; pn != PAGE_NIL && *budget > 0;
-		    pn = page_array[pn].next)
-			if ((run = follow(d, w, pn, budget)).start != PAGE_NIL)
+		     pn = page_array[pn].next, --*budget)
+			if (begins_range(d, pn) &&
+			    (run = follow(d, w, pn, budget)).start != PAGE_NIL)
 				return (run);
-	return ((struct run){PAGE_NIL, PAGE_NIL});
+	return ((struct run){ PAGE_NIL, PAGE_NIL });
 }
 
 static struct run
@@ -157,7 +185,7 @@ search(const struct page_domain *d, const struct page_window *w)
 	if (run.start == PAGE_NIL)
 		run = search_fresh(d, w);
 	if (run.start == PAGE_NIL) {
-		budget = CONTIG_BUDGET;
+		budget = 2 * CONTIG_BUDGET; /* each piece as a beginning, and once on the way */
 		run = search_adjacent(d, w, &budget);
 	}
 	return (run);
@@ -171,11 +199,11 @@ make_window(struct page_window *w, unsigned long n, vm_paddr_t low, vm_paddr_t h
     vm_size_t align, vm_paddr_t boundary)
 {
 	bool sane = n > 0 && low < high && (align == 0 || is_pow2(align)) &&
-	    (boundary == 0 || is_pow2(boundary));
+		    (boundary == 0 || is_pow2(boundary));
 
-	CHECK(sane, "vm_page_alloc_contig: %lu pages in [%#llx, %#llx), align %#zx, boundary %#llx", n,
-	    (unsigned long long)low, (unsigned long long)high, align,
-	    (unsigned long long)boundary);
+	CHECK(sane,
+	    "vm_page_alloc_contig: %lu pages in [0x%llx, 0x%llx), align 0x%zx, boundary 0x%llx", n,
+	    (unsigned long long)low, (unsigned long long)high, align, (unsigned long long)boundary);
 	if (!sane || n >= PAGE_NIL || low > ~(vm_paddr_t)PAGE_MASK)
 		return (false);
 	*w = (struct page_window){
@@ -217,7 +245,7 @@ vm_page_alloc_contig(int domain, int flags, unsigned long n, vm_paddr_t low, vm_
     vm_size_t align, vm_paddr_t boundary)
 {
 	struct page_domain *d = page_domain_of(domain, __func__);
-	struct page_events ev = {0};
+	struct page_events ev = { 0 };
 	struct page_window w;
 	uint32_t pn = PAGE_NIL;
 

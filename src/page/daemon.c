@@ -13,9 +13,9 @@
  */
 #include "page/page_int.h"
 
-#define RETRY_MIN 1000000ull   /* ns: the interval after a fruitful pass, with sleepers */
-#define RETRY_MAX 128000000ull /* ns: and the longest */
-#define FAIL_SKIP_MAX 1023u    /* failures ignored between fruitless passes, at most */
+#define RETRY_MIN     1000000ull   /* ns: the interval after a fruitful pass, with sleepers */
+#define RETRY_MAX     128000000ull /* ns: and the longest */
+#define FAIL_SKIP_MAX 1023u        /* failures ignored between fruitless passes, at most */
 
 CORE_STATE void (*page_reclaim_hook)(enum page_pressure level, int domain);
 CORE_STATE void (*page_timer_hook)(void);
@@ -74,9 +74,10 @@ domain_pressure(const struct page_domain *d)
 {
 	uint32_t avail = atomic_load_relaxed(&d->free);
 
-	return (avail >= d->target ? PRESSURE_NONE :
-	    avail >= d->min ? PRESSURE_LOW :
-	    avail >= d->severe ? PRESSURE_MIN : PRESSURE_SEVERE);
+	return (avail >= d->target   ? PRESSURE_NONE
+		: avail >= d->min    ? PRESSURE_LOW
+		: avail >= d->severe ? PRESSURE_MIN
+				     : PRESSURE_SEVERE);
 }
 
 /* The least of the domains that will do: while one has pages, there is no hurry. */
@@ -295,8 +296,6 @@ page_fork_child(void)
 	restart = daemon.present;
 	daemon.present = daemon.running = false;
 	daemon.wanted = 0;
-	waitq_init(&daemon.work, "pagedaemon");
-	waitq_init(&daemon.over, "pagepass");
 	wait_fork_child_locked();
 	mtx_unlock(&vm_lock);
 	if (restart)

@@ -12,7 +12,7 @@ static bool
 discard_block(struct page_domain *d, unsigned order)
 {
 	uint32_t pn = d->free_list[order].head, n = 1u << order;
-	struct page_events ev = {0};
+	struct page_events ev = { 0 };
 	bool unlock, zero;
 
 	if (pn == PAGE_NIL || (page_array[pn].flags & PG_ZERO) != 0)

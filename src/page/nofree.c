@@ -79,7 +79,7 @@ run_search(struct page_domain *d, const struct page_window *w, uint8_t *flags)
 	unsigned looked = 0;
 
 	for (uint32_t run = d->nofree_head; run != PAGE_NIL && looked < NOFREE_SEARCH;
-	    run = page_array[run].next, looked++) {
+	     run = page_array[run].next, looked++) {
 		uint32_t pn = page_window_fit(w, run, run + page_array[run].run);
 
 		if (pn != PAGE_NIL) {
@@ -117,7 +117,7 @@ nofree_free(struct page_domain *d, uint32_t pn, uint32_t n)
 
 	d->nofree -= n;
 	for (uint32_t run = d->nofree_head, next; run != PAGE_NIL && looked < NOFREE_SEARCH;
-	    run = next, looked++) {
+	     run = next, looked++) {
 		uint32_t run_end = run + page_array[run].run;
 
 		next = page_array[run].next;

@@ -205,7 +205,8 @@ below(int domain, size_t mark)
 	if (domain >= 0) {
 		const struct page_domain *d = page_domain_of(domain, "vm_page_count");
 
-		return (atomic_load_relaxed(&d->free) < *(const uint32_t *)((const char *)d + mark));
+		return (
+		    atomic_load_relaxed(&d->free) < *(const uint32_t *)((const char *)d + mark));
 	}
 	for (unsigned i = 0; i < domain_count; i++)
 		if ((page_memory & 1u << i) != 0 && !below((int)i, mark))

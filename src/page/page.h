@@ -80,7 +80,7 @@ struct vm_page *page_of_va(vm_offset_t va);   /* by machine_extract(); NULL if n
  */
 struct vm_page *vm_page_alloc(int domain, int flags);
 /* The same for a class of the caller's choice: memory that is not the kernel's own is NORMAL. */
-struct vm_page *vm_page_alloc_class(int domain, enum page_class class, int flags);
+struct vm_page *vm_page_alloc_class(int domain, enum page_class pclass, int flags);
 /* Up to n single pages (any), returns how many; one lock trip. */
 unsigned vm_page_alloc_bulk(int domain, int flags, unsigned n, vm_paddr_t *pa);
 /*
@@ -151,7 +151,7 @@ bool vm_page_count_severe(int domain); /* SYSTEM requests wait soon */
  * vm_wait_free is an error.
  */
 bool vm_wait_domain(int domain);
-void vm_wait_free(int domain, enum page_class class, uint64_t seen);
+void vm_wait_free(int domain, enum page_class pclass, uint64_t seen);
 uint64_t vm_page_frees(int domain); /* pages that have come back since start; -1: all domains */
 
 /* How hard memory is wanted; the argument of lowmem handlers. */

@@ -67,9 +67,9 @@ struct page_domain {
 
 extern struct page_domain page_domains[COOPER_MAXDOMAIN];
 extern struct vm_page *page_array;
-extern uint32_t page_count;    /* entries of page_array */
-extern uint64_t page_base;     /* physical page frame of page number 0 */
-extern uint32_t page_memory;   /* mask of domains that have memory */
+extern uint32_t page_count;  /* entries of page_array */
+extern uint64_t page_base;   /* physical page frame of page number 0 */
+extern uint32_t page_memory; /* mask of domains that have memory */
 extern struct page_segment page_segments[PAGE_MAXRANGE];
 extern unsigned page_nsegments;
 
@@ -84,22 +84,22 @@ struct page_domain *page_domain_of(int domain, const char *func);
 
 /* How many pages a request of this class must leave. */
 static inline uint32_t
-page_keep(const struct page_domain *d, enum page_class class)
+page_keep(const struct page_domain *d, enum page_class pclass)
 {
-	return (class == PAGE_INTERRUPT ? 0 : class == PAGE_SYSTEM ? d->interrupt : d->min);
+	return (pclass == PAGE_INTERRUPT ? 0 : pclass == PAGE_SYSTEM ? d->interrupt : d->min);
 }
 
 /* May a request of this class have n pages? Exact with the domain locked, a hint without. */
 static inline bool
-page_grants(const struct page_domain *d, enum page_class class, unsigned long n)
+page_grants(const struct page_domain *d, enum page_class pclass, unsigned long n)
 {
-	uint32_t avail = atomic_load_relaxed(&d->free), keep = page_keep(d, class);
+	uint32_t avail = atomic_load_relaxed(&d->free), keep = page_keep(d, pclass);
 
 	return (avail >= keep && avail - keep >= n && n > 0);
 }
 
 /* The same for a domain by number, -1 being any; one page. */
-bool page_any_grants(int domain, enum page_class class);
+bool page_any_grants(int domain, enum page_class pclass);
 
 /* Make a page that has just left the free memory its taker's. */
 static inline void
@@ -134,7 +134,7 @@ struct page_events { /* what to do after the domain's lock is dropped */
 	bool kick, wake, freed;
 };
 /* May this request have n pages? d locked. */
-bool page_admit(struct page_domain *d, enum page_class class, unsigned long n);
+bool page_admit(struct page_domain *d, enum page_class pclass, unsigned long n);
 /* Count n pages out of the free memory, or back; d locked. */
 void page_count_out(struct page_domain *d, uint32_t n, struct page_events *ev);
 void page_count_in(struct page_domain *d, uint32_t n, struct page_events *ev);
@@ -158,7 +158,7 @@ struct page_window {
 static inline struct page_window
 page_window_any(uint32_t n)
 {
-	return ((struct page_window){.high = UINT64_MAX, .align = 1, .n = n});
+	return ((struct page_window){ .high = UINT64_MAX, .align = 1, .n = n });
 }
 
 /* Lowest page number at which the run fits into free pages [start, end); PAGE_NIL: none. */
@@ -175,12 +175,12 @@ bool nofree_dissolve(struct page_domain *d);
 /* ---- wait.c: threads that wait for pages ------------------------------------------------------------ */
 
 extern struct mtx vm_lock;
-extern uint32_t vm_waiters;                  /* threads in vm_wait_*(); written under vm_lock */
-extern uint64_t vm_waits[COOPER_MAXDOMAIN];  /* sleeps; under vm_lock */
+extern uint32_t vm_waiters;                 /* threads in vm_wait_*(); written under vm_lock */
+extern uint64_t vm_waits[COOPER_MAXDOMAIN]; /* sleeps; under vm_lock */
 
 void wait_start(void);
-void page_wake(int domain);       /* pages came back: wake who can use one */
-void page_wake_all_locked(void);  /* a pass ended; vm_lock held */
+void page_wake(int domain);        /* pages came back: wake who can use one */
+void page_wake_all_locked(void);   /* a pass ended; vm_lock held */
 void wait_fork_child_locked(void); /* all sleepers are gone; vm_lock held */
 
 /* ---- daemon.c: passes -------------------------------------------------------------------------------- */

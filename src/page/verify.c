@@ -4,12 +4,12 @@
  */
 #include "page/page_int.h"
 
-#define EXPECT(cond)                                                                               \
-	do {                                                                                       \
-		if (!(cond)) {                                                                     \
-			*why = #cond;                                                              \
-			return (false);                                                            \
-		}                                                                                  \
+#define EXPECT(cond)                    \
+	do {                            \
+		if (!(cond)) {          \
+			*why = #cond;   \
+			return (false); \
+		}                       \
 	} while (0)
 
 static bool
@@ -43,7 +43,8 @@ verify_list(const struct page_domain *d, unsigned order, uint64_t *listed, const
 		EXPECT(!zero || (m->flags & PG_ZERO) != 0); /* zero blocks at the tail */
 		zero = (m->flags & PG_ZERO) != 0;
 		EXPECT(order == PAGE_MAX_ORDER || buddy->order != order ||
-		    (buddy->flags & (PG_FREE | PG_NOFREE)) != PG_FREE || buddy->domain != domain);
+		       (buddy->flags & (PG_FREE | PG_NOFREE)) != PG_FREE ||
+		       buddy->domain != domain);
 		for (uint32_t i = 1; i < 1u << order; i++)
 			EXPECT((m[i].flags & (PG_FREE | PG_WIRED)) == 0);
 	}

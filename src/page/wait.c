@@ -29,17 +29,17 @@ wait_start(void)
 {
 	mtx_init(&vm_lock, "vmwait", RANK_WAIT);
 	for (unsigned i = 0; i <= ANY; i++)
-		for (unsigned class = 0; class < PAGE_CLASSES; class++)
-			waitq_init(&vm_queue[i][class], "vmwait");
+		for (unsigned pclass = 0; pclass < PAGE_CLASSES; pclass++)
+			waitq_init(&vm_queue[i][pclass], "vmwait");
 }
 
 bool
-page_any_grants(int domain, enum page_class class)
+page_any_grants(int domain, enum page_class pclass)
 {
 	if (domain >= 0)
-		return (page_grants(page_domain_of(domain, "vm_wait"), class, 1));
+		return (page_grants(page_domain_of(domain, "vm_wait"), pclass, 1));
 	for (unsigned i = 0; i < page_ndomains(); i++)
-		if (page_grants(&page_domains[i], class, 1))
+		if (page_grants(&page_domains[i], pclass, 1))
 			return (true);
 	return (false);
 }
@@ -68,10 +68,10 @@ page_wake(int domain)
 {
 	mtx_lock(&vm_lock);
 	vm_events++;
-	for (unsigned class = 0; class < PAGE_CLASSES; class++)
-		if (page_grants(&page_domains[domain], class, 1)) {
-			(void)waitq_wake_one(&vm_queue[domain][class]);
-			(void)waitq_wake_one(&vm_queue[ANY][class]);
+	for (unsigned pclass = 0; pclass < PAGE_CLASSES; pclass++)
+		if (page_grants(&page_domains[domain], pclass, 1)) {
+			(void)waitq_wake_one(&vm_queue[domain][pclass]);
+			(void)waitq_wake_one(&vm_queue[ANY][pclass]);
 		}
 	mtx_unlock(&vm_lock);
 }
@@ -81,17 +81,14 @@ page_wake_all_locked(void)
 {
 	vm_events++;
 	for (unsigned i = 0; i <= ANY; i++)
-		for (unsigned class = 0; class < PAGE_CLASSES; class++)
-			(void)waitq_wake_all(&vm_queue[i][class]);
+		for (unsigned pclass = 0; pclass < PAGE_CLASSES; pclass++)
+			(void)waitq_wake_all(&vm_queue[i][pclass]);
 }
 
 void
 wait_fork_child_locked(void)
 {
-	vm_waiters = 0;
-	for (unsigned i = 0; i <= ANY; i++)
-		for (unsigned class = 0; class < PAGE_CLASSES; class++)
-			waitq_init(&vm_queue[i][class], "vmwait");
+	vm_waiters = 0; /* sync_fork_child() has emptied the queues */
 }
 
 /* ---- sleeping ----------------------------------------------------------------------------------- */
@@ -127,16 +124,16 @@ wait_events(void)
 
 /* Step (3). False at the deadline. */
 static bool
-wait_sleep(int domain, enum page_class class, uint64_t events, uint64_t deadline)
+wait_sleep(int domain, enum page_class pclass, uint64_t events, uint64_t deadline)
 {
-	struct waitq *q = &vm_queue[domain < 0 ? ANY : domain][class];
+	struct waitq *q = &vm_queue[domain < 0 ? ANY : domain][pclass];
 	int error = 0;
 
 	mtx_lock(&vm_lock);
 	if (events == vm_events) {
 		vm_waits[MAX(domain, 0)]++;
 		error = waitq_sleep(q, &vm_lock, 1, deadline);
-		if (error == 0 && page_any_grants(domain, class))
+		if (error == 0 && page_any_grants(domain, pclass))
 			(void)waitq_wake_one(q);
 	}
 	mtx_unlock(&vm_lock);
@@ -157,27 +154,28 @@ vm_wait_domain(int domain)
 		return (page_any_grants(domain, PAGE_SYSTEM));
 	wait_begin();
 	while ((events = wait_events(), !page_any_grants(domain, PAGE_SYSTEM)) &&
-	    page_daemon_passes() == before)
+	       page_daemon_passes() == before)
 		(void)wait_sleep(domain, PAGE_SYSTEM, events, 0);
 	wait_end();
 	return (page_any_grants(domain, PAGE_SYSTEM));
 }
 
 void
-vm_wait_free(int domain, enum page_class class, uint64_t seen)
+vm_wait_free(int domain, enum page_class pclass, uint64_t seen)
 {
 	uint64_t interval = PASS_INTERVAL_MIN, events;
 
-	MUST(!machine_thread_state()->in_reclaim, "%s: domain %d: called from a reclaim pass", __func__,
-	    domain);
+	MUST(!machine_thread_state()->in_reclaim, "%s: domain %d: called from a reclaim pass",
+	    __func__, domain);
 	sync_assert_may_sleep(__func__);
 	wait_begin();
 	(void)page_daemon_kick(domain); /* its thread repeats passes while it sees waiters */
 	while (events = wait_events(),
-	    vm_page_frees(domain) == seen || !page_any_grants(domain, class)) {
+	    vm_page_frees(domain) == seen || !page_any_grants(domain, pclass)) {
 		bool ours = !page_daemon_present(); /* no thread: the passes are for us to repeat */
 
-		if (wait_sleep(domain, class, events, ours ? machine_now() + interval : 0) || !ours)
+		if (wait_sleep(domain, pclass, events, ours ? machine_now() + interval : 0) ||
+		    !ours)
 			continue;
 		if (page_daemon_pass(domain, PRESSURE_SEVERE) > 0)
 			interval = PASS_INTERVAL_MIN;
