@@ -141,6 +141,36 @@ long uma_avail(void);
 void uma_set_cache_align_mask(unsigned mask);
 unsigned uma_get_cache_align_mask(void);
 
+/* ---- statistics ---------------------------------------------------------------------------------------------- */
+
+/* The columns of vmstat -z, and what lies behind them. Counts of items unless said otherwise. */
+struct uma_zone_stat {
+	const char *name;
+	uint32_t size;         /* bytes of an item */
+	uint32_t flags;        /* UMA_ZONE_* and, above, the zone layer's own */
+	uint64_t limit;        /* uma_zone_set_max(); 0 = none */
+	uint64_t used;         /* in users' hands */
+	uint64_t free;         /* cached, and in slabs (of a secondary zone: cached) */
+	uint64_t req;          /* allocations made since the start */
+	uint64_t fail;         /* allocations that failed */
+	uint64_t sleep;        /* waits for the limit */
+	uint64_t xdomain;      /* frees from another domain's CPU */
+	uint64_t limit_items;  /* counted against the limit: used, cached, and on their way */
+	uint64_t cached_cpu, cached_depot;
+	uint32_t sleepers;     /* threads at the limit now */
+	uint32_t bucket_size;  /* slots of the next bucket */
+	/* the keg's; 0 for a cache zone */
+	uint32_t rsize;        /* bytes from item to item */
+	uint32_t ipers, ppera; /* items and pages per slab */
+	uint32_t keg_reserve;  /* free items per domain kept for M_USE_RESERVE */
+	unsigned long keg_pages, keg_free_items, keg_free_slabs;
+};
+void uma_zone_get_stat(uma_zone_t zone, struct uma_zone_stat *out);
+void uma_each_zone_stat(void (*fn)(const struct uma_zone_stat *, void *), void *arg);
+
+/* The program is about to end: uma_zdestroy() need not give memory back any more. */
+void uma_shutdown(void);
+
 COOPER_END_DECLS
 
 #endif

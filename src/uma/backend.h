@@ -30,9 +30,11 @@ struct uma_backend {
 };
 
 /* Stages of start-up, in the order cooper_start() runs them (src/kmem/start.c). */
-void uma_startup1(void);                            /* zones of zones, from boot memory */
+void uma_startup1(void);                             /* zones of zones, from boot memory */
 void uma_startup2(const struct uma_backend *source); /* real slabs, buckets on */
-void uma_startup3(void);                            /* counters, the timer, reclaim hook */
+void uma_startup3(void);                             /* counters, the timer, reclaim hook */
+
+void uma_fork_child(void); /* after sync_fork_child() */
 
 /* To be called now and then (the daemon's timer, or slow paths that notice the time): WSS update. */
 void uma_timeout(void);

@@ -1,0 +1,376 @@
+/*
+ * The per-CPU caches' slow side. A CPU's part holds up to three buckets: alloc (popped and pushed),
+ * free (the next to be pushed when alloc is full, the next to be popped when alloc is empty; SMR
+ * zones push here only) and cross (first-touch zones: items of other domains).
+ *
+ * While a part is entered nothing is allocated and no lock taken: look, take or give bucket
+ * pointers, leave; then work; then enter again, perhaps on another CPU, and look again.
+ *
+ * A stack is left open to the fast path by cache_arm() alone, which looks at everything that a free
+ * or allocation would have to look at: whoever changes that enters each part afterwards.
+ */
+#include "uma/fast.h"
+
+static inline struct percpu_stack *
+stack_of(struct percpu *c, int slot)
+{
+	return (&(&c->alloc)[slot]);
+}
+
+static inline struct uma_bucket *
+bucket_of(struct percpu *c, int slot)
+{
+	return (c->owner[slot]);
+}
+
+static inline unsigned
+room(struct percpu *c, int slot)
+{
+	struct uma_bucket *b = bucket_of(c, slot);
+
+	return (b == NULL ? 0u : (unsigned)b->max - stack_of(c, slot)->count);
+}
+
+/* Put a bucket (or none) under a stack. Entered. */
+static void
+cache_load(struct uma_zone *zone, struct percpu *c, unsigned cpu, int slot, struct uma_bucket *b)
+{
+	struct percpu_stack *s = stack_of(c, slot);
+
+	c->owner[slot] = b;
+	s->items = b == NULL ? NULL : b->slot;
+	s->count = b == NULL ? 0 : b->count;
+	s->max = b == NULL ? 0 : b->max;
+	if (b != NULL && !zone_cpu_used(zone, cpu))
+		atomic_or_relaxed(&zone->cpus[cpu / 32], 1u << (cpu % 32));
+}
+
+/* Take the bucket off a stack; NULL if there is none. Entered. */
+static struct uma_bucket *
+cache_unload(struct percpu *c, int slot)
+{
+	struct percpu_stack *s = stack_of(c, slot);
+	struct uma_bucket *b = bucket_of(c, slot);
+
+	if (b != NULL)
+		b->count = (uint8_t)s->count;
+	c->owner[slot] = NULL;
+	s->items = NULL;
+	s->count = 0;
+	s->max = 0;
+	return (b);
+}
+
+static void
+cache_swap(struct uma_zone *zone, struct percpu *c, unsigned cpu)
+{
+	struct uma_bucket *a = cache_unload(c, SLOT_ALLOC), *f = cache_unload(c, SLOT_FREE);
+
+	cache_load(zone, c, cpu, SLOT_ALLOC, f);
+	cache_load(zone, c, cpu, SLOT_FREE, a);
+}
+
+/* Leave a part, its stacks open to the fast path where that is right. */
+static void
+cache_exit(struct uma_zone *zone, struct percpu *c, unsigned cpu)
+{
+	struct uma_bucket *a = bucket_of(c, SLOT_ALLOC);
+	bool smr = (zone->flags & UMA_ZONE_SMR) != 0;
+	bool fast = !core_debug && atomic_load_relaxed(&zone->sleepers) == 0;
+
+	c->alloc.open = fast && a != NULL;
+	c->alloc.max = a == NULL || smr || zone_is_first_touch(zone) ? 0 : a->max;
+	c->free.open = fast && smr && !zone_is_first_touch(zone) && c->owner[SLOT_FREE] != NULL;
+	c->cross.open = false;
+	percpu_exit(zone->cache, cpu);
+}
+
+/* ---- allocate ----------------------------------------------------------------------------------------- */
+
+/* Pop an item, from alloc or else from free. Entered. */
+static void *
+cache_take(struct uma_zone *zone, struct percpu *c, unsigned cpu)
+{
+	void *item;
+
+	if (c->alloc.count == 0) {
+		if (c->free.count == 0 || (zone->flags & UMA_ZONE_SMR) != 0)
+			return (NULL);
+		cache_swap(zone, c, cpu);
+	}
+	item = c->alloc.items[--c->alloc.count];
+	c->pops++;
+	CHECK(item != NULL, "uma_zalloc: zone %s: NULL in a bucket", zone->name);
+	return (item);
+}
+
+/* An item out of the caches, filling them if need be; NULL: try for one item without them. */
+static void *
+cache_alloc(struct uma_zone *zone, void *udata, int flags)
+{
+	struct uma_bucket *b = NULL, *old;
+	struct percpu *c;
+	unsigned cpu;
+	void *item;
+	int domain = 0; /* that b was fetched for */
+
+	for (;;) {
+		c = percpu_enter(zone->cache, &cpu);
+		item = cache_take(zone, c, cpu);
+		old = NULL;
+		if (item == NULL) {
+			old = cache_unload(c, SLOT_ALLOC);
+			if (old != NULL && c->owner[SLOT_FREE] == NULL &&
+			    (zone->flags & UMA_ZONE_SMR) == 0) {
+				cache_load(zone, c, cpu, SLOT_FREE, old);
+				old = NULL;
+			}
+			if (b != NULL && (!zone_is_first_touch(zone) ||
+					     (int)machine_cpu_domain(cpu) == domain)) {
+				cache_load(zone, c, cpu, SLOT_ALLOC, b);
+				b = NULL;
+				item = cache_take(zone, c, cpu);
+			}
+		}
+		cache_exit(zone, c, cpu);
+		if (old != NULL)
+			bucket_free(zone, old, udata);
+		if (b != NULL) /* another CPU, or its cache was filled meanwhile */
+			zone_put_bucket(zone, domain, b, false);
+		if (item != NULL)
+			return (item);
+
+		domain = (int)machine_cpu_domain(cpu);
+		b = zone_fetch_bucket(zone, domain, false);
+		if (b == NULL)
+			b = zone_fill_bucket(
+			    zone, udata, zone_is_first_touch(zone) ? domain : UMA_ANYDOMAIN, flags);
+		if (b == NULL)
+			return (NULL);
+	}
+}
+
+/* What the fast path could not do. */
+NOINLINE void *
+uma_zalloc_slow(struct uma_zone *zone, void *udata, int flags)
+{
+	void *item = NULL;
+
+	if (!check_alloc(zone, "uma_zalloc", flags))
+		return (NULL);
+	if (zone_is_cached(zone))
+		item = cache_alloc(zone, udata, flags);
+	if (item == NULL)
+		return (zone_alloc_item(zone, udata, UMA_ANYDOMAIN, false, flags));
+	if (likely((zone->flags & ZF_CTORDTOR) == 0 && (flags & M_ZERO) == 0))
+		return (item);
+	return (item_ctor(zone, item, udata, flags, SKIP_NONE));
+}
+
+void *
+uma_zalloc_arg(uma_zone_t zone, void *udata, int flags)
+{
+	void *item = uma_zalloc_fast(zone);
+
+	if (unlikely(item == NULL))
+		return (uma_zalloc_slow(zone, udata, flags));
+	if (likely((zone->flags & ZF_CTORDTOR) == 0 && (flags & M_ZERO) == 0))
+		return (item);
+	return (item_ctor(zone, item, udata, flags, SKIP_NONE));
+}
+
+/* ---- free ----------------------------------------------------------------------------------------------- */
+
+/* A full bucket of frees leaves a CPU of `domain`. */
+void
+zone_put_full(struct uma_zone *zone, struct uma_bucket *b, int slot, int domain)
+{
+	if (b->count > 0 && (zone->flags & UMA_ZONE_SMR) != 0)
+		b->seq = smr_advance(zone->smr);
+	if (slot != SLOT_CROSS)
+		zone_put_bucket(zone, domain, b, true);
+	else if (uma_ndomains == 2)
+		zone_put_bucket(zone, 1 - domain, b, true);
+	else
+		cross_sort(zone, b);
+}
+
+/*
+ * Which stack of this part a free goes to, made ready for it if it has room (*fits). An item at
+ * home goes to alloc, else to free, swapped to be alloc.
+ */
+static int
+slot_for(struct uma_zone *zone, struct percpu *c, unsigned cpu, int home, bool *fits)
+{
+	if (home >= 0 && home != (int)machine_cpu_domain(cpu)) {
+		*fits = room(c, SLOT_CROSS) > 0;
+		return (SLOT_CROSS);
+	}
+	if ((zone->flags & UMA_ZONE_SMR) != 0) {
+		*fits = room(c, SLOT_FREE) > 0;
+		return (SLOT_FREE);
+	}
+	if (room(c, SLOT_ALLOC) == 0 && room(c, SLOT_FREE) > 0)
+		cache_swap(zone, c, cpu);
+	*fits = room(c, SLOT_ALLOC) > 0;
+	return (*fits ? SLOT_ALLOC : SLOT_FREE);
+}
+
+static void
+cache_put(struct percpu *c, int slot, void *item)
+{
+	struct percpu_stack *s = stack_of(c, slot);
+
+	s->items[s->count++] = item;
+	c->pushes++;
+}
+
+/*
+ * Readers may hold what is in a full bucket, and there is no other: wait for them and use it again,
+ * which is one wait a bucket instead of one an item.
+ */
+static struct uma_bucket *
+smr_recycle(struct uma_zone *zone, unsigned cpu, int slot)
+{
+	struct uma_bucket *b;
+	struct percpu *c;
+
+	c = percpu_enter_cpu(zone->cache, cpu);
+	b = cache_unload(c, slot);
+	cache_exit(zone, c, cpu);
+	if (b == NULL)
+		return (NULL);
+	if (b->count > 0)
+		b->seq = smr_advance(zone->smr);
+	bucket_drain(zone, b);
+	b->seq = 0;
+	return (b);
+}
+
+/* Put an item into the caches; false: it goes home by itself. */
+static bool
+cache_free(struct uma_zone *zone, void *item, void *udata)
+{
+	struct uma_bucket *fresh = NULL, *full = NULL;
+	int home = zone_is_first_touch(zone) ? item_domain(zone, item) : -1, slot;
+	struct percpu *c;
+	bool fits, done;
+	unsigned cpu;
+
+	for (;;) {
+		c = percpu_enter(zone->cache, &cpu);
+		/* A thread that is about to sleep on the limit announces itself, then enters here. */
+		if (atomic_load_seq(&zone->sleepers) != 0) {
+			cache_exit(zone, c, cpu);
+			break;
+		}
+		slot = slot_for(zone, c, cpu, home, &fits);
+		if (!fits && fresh != NULL) {
+			full = cache_unload(c, slot);
+			cache_load(zone, c, cpu, slot, fresh);
+			fresh = NULL;
+			slot = slot_for(zone, c, cpu, home, &fits);
+		}
+		if (fits)
+			cache_put(c, slot, item);
+		done = fits;
+		cache_exit(zone, c, cpu);
+		if (done) {
+			if (slot == SLOT_CROSS)
+				atomic_add_relaxed(&zone->xdomain, 1);
+			if (full != NULL)
+				zone_put_full(zone, full,
+				    slot == SLOT_CROSS ? SLOT_CROSS : SLOT_FREE,
+				    (int)machine_cpu_domain(cpu));
+			if (fresh != NULL)
+				bucket_free(zone, fresh, udata);
+			return (true);
+		}
+		fresh = bucket_alloc(zone, udata, M_NOWAIT);
+		if (fresh == NULL && (zone->flags & UMA_ZONE_SMR) != 0)
+			fresh = smr_recycle(zone, cpu, slot);
+		if (fresh == NULL)
+			return (false);
+	}
+	if (fresh != NULL)
+		bucket_free(zone, fresh, udata);
+	return (false);
+}
+
+NOINLINE void
+uma_zfree_slow(struct uma_zone *zone, void *item, void *udata)
+{
+	bool smr = (zone->flags & UMA_ZONE_SMR) != 0;
+
+	if (item == NULL || !check_free(zone, "uma_zfree", item))
+		return;
+	if (!smr)
+		item_dtor(zone, item, udata);
+	if (zone_is_cached(zone) && atomic_load_relaxed(&zone->sleepers) == 0 &&
+	    cache_free(zone, item, udata))
+		return;
+	zone_free_item(zone, item, udata, smr ? SKIP_NONE : SKIP_DTOR);
+}
+
+/* A NULL item is ignored. Never sleeps. */
+void
+uma_zfree_arg(uma_zone_t zone, void *item, void *udata)
+{
+	if (likely(item != NULL && (zone->flags & (ZF_CTORDTOR | UMA_ZONE_SMR)) == 0) &&
+	    likely(uma_zfree_fast(zone, item)))
+		return;
+	CHECK((zone->flags & UMA_ZONE_SMR) == 0 || item == NULL,
+	    "uma_zfree: zone %s is an SMR zone: uma_zfree_smr() is for it", zone->name);
+	uma_zfree_slow(zone, item, udata);
+}
+
+/* ---- other CPUs' parts ------------------------------------------------------------------------------------ */
+
+/*
+ * Empty the parts of all CPUs, or of one domain's, into the depots, from where reclaim takes them
+ * on. Threads go on running: a part is taken over for a moment.
+ */
+void
+cache_drain_cpus(struct uma_zone *zone, int domain)
+{
+	struct uma_bucket *b[3];
+	struct percpu *c;
+	int d;
+
+	if (!zone_is_cached(zone))
+		return;
+	for (unsigned cpu = 0; cpu < uma_ncpus; cpu++) {
+		d = (int)machine_cpu_domain(cpu);
+		if (!zone_cpu_used(zone, cpu) || (domain != UMA_ANYDOMAIN && domain != d))
+			continue;
+		c = percpu_enter_cpu(zone->cache, cpu);
+		for (int slot = 0; slot < 3; slot++)
+			b[slot] = cache_unload(c, slot);
+		cache_exit(zone, c, cpu);
+		if (b[SLOT_ALLOC] != NULL)
+			zone_put_bucket(zone, d, b[SLOT_ALLOC], false);
+		for (int slot = SLOT_FREE; slot <= SLOT_CROSS; slot++)
+			if (b[slot] != NULL)
+				zone_put_full(zone, b[slot], slot, d);
+	}
+}
+
+/* What went through the caches, and what lies in the parts: exact at the moment each is entered. */
+void
+cache_totals(struct uma_zone *zone, uint64_t *pops, uint64_t *pushes, uint64_t *cached)
+{
+	struct percpu *c;
+
+	*pops = *pushes = *cached = 0;
+	if (!zone_is_cached(zone))
+		return;
+	for (unsigned cpu = 0; cpu < uma_ncpus; cpu++) {
+		if (!zone_cpu_used(zone, cpu))
+			continue;
+		c = percpu_enter_cpu(zone->cache, cpu);
+		*pops += c->pops;
+		*pushes += c->pushes;
+		*cached += (uint64_t)c->alloc.count + c->free.count + c->cross.count;
+		cache_exit(zone, c, cpu);
+	}
+}

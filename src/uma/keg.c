@@ -1,0 +1,407 @@
+/*
+ * Kegs: the slabs of one kind of item, in lists per memory domain, and the reserve.
+ *
+ * RESERVE. `reserve` free items of a domain's slabs are for M_USE_RESERVE alone:
+ *  - a domain's slabs may be used while free_items > reserve (M_USE_RESERVE: > 0);
+ *  - a fill stops at the reserve and, once there, takes one item a call, so that no CPU's bucket
+ *    carries the reserve off;
+ *  - a drain keeps as many whole free slabs as the reserve needs;
+ *  - M_USE_RESERVE may take any domain's.
+ * Items in buckets are not part of it.
+ *
+ * The lock of a keg domain guards its lists, counts and the bits of its slabs. It is never held
+ * across a back end, init or fini.
+ */
+#include "uma/slab.h"
+
+/* ---- lists ------------------------------------------------------------------------------------------ */
+
+/* Take an item off a slab; its domain is locked. */
+static void *
+slab_alloc_item(struct uma_keg *keg, struct slab *slab)
+{
+	struct uma_kdomain *dom = &keg->domain[slab->domain];
+	unsigned i = slab_first(slab);
+
+	if (slab->nfree == keg->ipers)
+		count_add(&dom->free_slabs, -1ul);
+	slab_clear(slab, i);
+	slab->nfree--;
+	count_add(&dom->free_items, -1ul);
+	list_remove(&slab->link);
+	list_push(slab->nfree == 0 ? &dom->full : &dom->part, &slab->link);
+	return (slab_item(keg, slab, i));
+}
+
+static void
+slab_free_item(struct uma_keg *keg, struct slab *slab, unsigned i)
+{
+	struct uma_kdomain *dom = &keg->domain[slab->domain];
+
+	slab_set(slab, i);
+	slab->nfree++;
+	count_add(&dom->free_items, 1);
+	if (slab->nfree == keg->ipers) {
+		count_add(&dom->free_slabs, 1);
+		list_remove(&slab->link);
+		list_push(&dom->free, &slab->link);
+	} else if (slab->nfree == 1) {
+		list_remove(&slab->link);
+		list_push(&dom->part, &slab->link);
+	}
+}
+
+/* A new slab becomes its domain's. Returns with the domain locked. */
+static void
+slab_enter(struct uma_keg *keg, struct slab *slab)
+{
+	struct uma_kdomain *dom = &keg->domain[slab->domain];
+
+	if ((keg->flags & ZF_HASH) != 0) {
+		slab->domain = 0;
+		dom = &keg->domain[0];
+	}
+	mtx_lock(&dom->lock);
+	if ((keg->flags & ZF_HASH) != 0)
+		keg_hash_insert(keg, slab);
+	list_push(&dom->free, &slab->link);
+	count_add(&dom->pages, keg->ppera);
+	count_add(&dom->free_items, keg->ipers);
+	count_add(&dom->free_slabs, 1);
+}
+
+/* ---- fetch -------------------------------------------------------------------------------------------- */
+
+/* A slab of this domain that the request may use, its domain locked; NULL (unlocked) if none. */
+static struct slab *
+keg_fetch_free_slab(struct uma_keg *keg, int domain, int flags)
+{
+	struct uma_kdomain *dom = &keg->domain[domain];
+	unsigned long reserve = (flags & M_USE_RESERVE) != 0 ? 0 : keg->reserve;
+	struct slab *slab;
+
+	if (atomic_load_relaxed(&dom->free_items) <= reserve)
+		return (NULL);
+	mtx_lock(&dom->lock);
+	if (dom->free_items > reserve) {
+		slab = list_first(&dom->part, struct slab, link);
+		if (slab == NULL)
+			slab = list_first(&dom->free, struct slab, link);
+		return (slab);
+	}
+	mtx_unlock(&dom->lock);
+	return (NULL);
+}
+
+static struct slab *
+keg_new_slab(struct uma_keg *keg, int domain, int flags)
+{
+	struct slab *slab;
+
+	if ((flags & M_NOVM) != 0)
+		return (NULL);
+	slab = slab_make(keg, domain, flags);
+	if (slab != NULL)
+		slab_enter(keg, slab);
+	return (slab);
+}
+
+static int
+first_domain(struct uma_keg *keg, int wanted)
+{
+	if (uma_ndomains == 1 || (keg->flags & ZF_HASH) != 0)
+		return (0);
+	if (wanted != UMA_ANYDOMAIN)
+		return (wanted);
+	if ((keg->flags & UMA_ZONE_ROUNDROBIN) != 0)
+		return ((int)(atomic_fetch_add(&keg->cursor, 1) % uma_ndomains));
+	return ((int)machine_cpu_domain(machine_cpu()));
+}
+
+/*
+ * A slab with an item for this request, its domain locked; NULL: none without waiting, or (never
+ * for M_WAITOK) none at all. Each domain in turn is asked for what its slabs hold and then for a
+ * new one without waiting; only when all have failed does a request wait, for any of them, so that
+ * it cannot sleep on a domain while another has memory. `strict`: this domain only.
+ */
+static struct slab *
+keg_fetch_slab(struct uma_keg *keg, int wanted, bool strict, int flags)
+{
+	int nowait = (flags & ~M_WAITOK) | M_NOWAIT;
+	int first = first_domain(keg, wanted), d;
+	unsigned span = uma_ndomains;
+	struct slab *slab;
+
+	if ((keg->flags & ZF_HASH) != 0 || (strict && (flags & M_USE_RESERVE) == 0))
+		span = 1;
+	for (;;) {
+		for (unsigned i = 0; i < span; i++) {
+			d = (int)(((unsigned)first + i) % uma_ndomains);
+			slab = keg_fetch_free_slab(keg, d, flags);
+			if (slab == NULL && span > 1)
+				slab = keg_new_slab(keg, d, nowait);
+			if (slab != NULL)
+				return (slab);
+		}
+		if (span == 1)
+			slab = keg_new_slab(keg, first, flags);
+		else if ((flags & M_WAITOK) != 0)
+			slab = keg_new_slab(keg, UMA_ANYDOMAIN, flags);
+		if (slab != NULL)
+			return (slab);
+		if ((flags & M_WAITOK) == 0)
+			break;
+	}
+	/* While we failed another thread may have made a slab: tags depend on seeing it. */
+	for (unsigned i = 0; i < span; i++) {
+		slab = keg_fetch_free_slab(keg, (int)(((unsigned)first + i) % uma_ndomains), flags);
+		if (slab != NULL)
+			return (slab);
+	}
+	return (NULL);
+}
+
+/*
+ * Up to max items. Only the first may wait. Stops at the reserve (D26771: the whole fill, or a
+ * bucket would swallow it).
+ */
+int
+keg_import(struct uma_zone *zone, void **store, int max, int domain, bool strict, int flags)
+{
+	struct uma_keg *keg = zone->keg;
+	struct uma_kdomain *dom;
+	struct slab *slab;
+	bool at_reserve = false;
+	int n = 0, most = max;
+
+	if (!atomic_load_relaxed(&zone->used))
+		atomic_store_relaxed(&zone->used, true);
+	if ((keg->flags & UMA_ZONE_ROUNDROBIN) != 0 && max > 1)
+		most = howmany(max, (int)uma_ndomains); /* of each domain its share */
+	while (n < max && !at_reserve) {
+		slab = keg_fetch_slab(keg, domain, strict, flags);
+		if (slab == NULL)
+			break;
+		dom = &keg->domain[slab->domain];
+		for (int share = 0; n < max && share < most && slab->nfree != 0; share++) {
+			store[n++] = slab_alloc_item(keg, slab);
+			at_reserve = keg->reserve > 0 && dom->free_items <= keg->reserve;
+			if (at_reserve)
+				break;
+		}
+		mtx_unlock(&dom->lock);
+		flags = (flags & ~M_WAITOK) | M_NOWAIT;
+		if (!strict && domain == UMA_ANYDOMAIN)
+			continue;
+		/* The rest of a fill is not worth leaving the domain for, nor a reserve. */
+		if (slab->domain != domain)
+			break;
+	}
+	return (n);
+}
+
+/* Items go home, each to its own slab and domain. */
+void
+keg_release(struct uma_zone *zone, void **store, int n)
+{
+	struct uma_keg *keg = zone->keg;
+	struct mtx *held = NULL, *lock;
+	struct slab *slab;
+	unsigned at;
+
+	for (int i = 0; i < n; i++) {
+		if (held != NULL && (keg->flags & ZF_HASH) != 0) {
+			mtx_unlock(held);
+			held = NULL;
+		}
+		slab = keg_slab_of(keg, store[i]);
+		if (slab == NULL || !slab_index(keg, slab, store[i], &at)) {
+			core_warn("uma: zone %s: %p is not an item of this zone: not freed",
+			    zone->name, store[i]);
+			continue;
+		}
+		lock = &keg->domain[slab->domain].lock;
+		if (lock != held) {
+			if (held != NULL)
+				mtx_unlock(held);
+			mtx_lock(lock);
+			held = lock;
+		}
+		if (slab_test(slab, at)) {
+			mtx_unlock(held);
+			held = NULL;
+			if (core_debug)
+				core_panic(
+				    "uma_zfree: zone %s: double free of %p", zone->name, store[i]);
+			core_warn("uma: zone %s: double free of %p: ignored", zone->name, store[i]);
+			continue;
+		}
+		slab_free_item(keg, slab, at);
+	}
+	if (held != NULL)
+		mtx_unlock(held);
+}
+
+/* Preallocation: one slab more in this domain; false as slab_make(). */
+bool
+keg_add_slab(struct uma_keg *keg, int domain, int flags)
+{
+	struct slab *slab = slab_make(keg, domain, flags);
+
+	if (slab == NULL)
+		return (false);
+	slab_enter(keg, slab);
+	mtx_unlock(&keg->domain[slab->domain].lock);
+	return (true);
+}
+
+/* ---- drain ---------------------------------------------------------------------------------------------- */
+
+/* Free slabs of this domain that the reserve needs: D26772. Locked. */
+static unsigned long
+slabs_for_reserve(const struct uma_keg *keg, const struct uma_kdomain *dom)
+{
+	unsigned long partial = dom->free_items - dom->free_slabs * keg->ipers;
+
+	if (partial >= keg->reserve)
+		return (0);
+	return (MIN(howmany(keg->reserve - partial, keg->ipers), dom->free_slabs));
+}
+
+static void
+keg_drain_domain(struct uma_keg *keg, int domain)
+{
+	struct uma_kdomain *dom = &keg->domain[domain];
+	struct list gone;
+	struct slab *slab;
+	unsigned long keep;
+
+	if (atomic_load_relaxed(&dom->free_slabs) == 0)
+		return;
+	list_init(&gone);
+	mtx_lock(&dom->lock);
+	keep = slabs_for_reserve(keg, dom);
+	LIST_EACH_SAFE (l, &dom->free) {
+		slab = list_entry(l, struct slab, link);
+		if ((slab->flags & UMA_SLAB_BOOT) != 0)
+			continue;
+		if (dom->free_slabs <= keep)
+			break;
+		list_remove(&slab->link);
+		list_push(&gone, &slab->link);
+		if ((keg->flags & ZF_HASH) != 0)
+			keg_hash_remove(keg, slab);
+		count_add(&dom->free_slabs, -1ul);
+		count_add(&dom->free_items, -(unsigned long)keg->ipers);
+		count_add(&dom->pages, -(unsigned long)keg->ppera);
+	}
+	mtx_unlock(&dom->lock);
+
+	for (struct list *l = list_pop(&gone); l != NULL; l = list_pop(&gone))
+		slab_destroy(keg, list_entry(l, struct slab, link));
+}
+
+/*
+ * Give free slabs back, of one domain or all (-1), down to what the reserve needs. NOFREE kegs keep
+ * theirs, except on reserved addresses when the keg itself ends (`end`).
+ */
+void
+keg_drain(struct uma_keg *keg, int domain, bool end)
+{
+	if ((keg->flags & UMA_ZONE_NOFREE) != 0 && !(end && (keg->flags & ZF_RESKVA) != 0))
+		return;
+	for (int d = 0; d < (int)uma_ndomains; d++)
+		if (domain == UMA_ANYDOMAIN || domain == d)
+			keg_drain_domain(keg, d);
+}
+
+unsigned long
+keg_pages(const struct uma_keg *keg)
+{
+	unsigned long pages = 0;
+
+	for (unsigned d = 0; d < uma_ndomains; d++)
+		pages += atomic_load_relaxed(&keg->domain[d].pages);
+	return (pages);
+}
+
+/* ---- create and destroy ------------------------------------------------------------------------------------ */
+
+static void
+choose_backend(struct uma_keg *keg)
+{
+	const struct slab_source *s = &uma_backend.page;
+
+	if ((keg->flags & UMA_ZONE_PCPU) != 0)
+		s = &uma_backend.pcpu;
+	else if ((keg->flags & UMA_ZONE_CONTIG) != 0 && keg->ppera > 1)
+		s = &uma_backend.contig;
+	else if (keg->ppera == 1)
+		s = &uma_backend.small;
+	keg->allocf = s->alloc;
+	keg->freef = s->free;
+}
+
+void
+keg_switch_backend(struct uma_keg *keg, const struct uma_backend *from)
+{
+	if (keg->allocf == from->page.alloc)
+		choose_backend(keg);
+}
+
+/* Fill in a zeroed keg. The layout is known to exist. */
+void
+keg_init(struct uma_keg *keg, const char *name, size_t size, uma_init init, uma_fini fini,
+    uint32_t align, uint32_t flags)
+{
+	struct keg_question q = { .size = size,
+		.align = align,
+		.flags = flags,
+		.ncpus = uma_ncpus,
+		.debug = core_debug };
+	struct keg_layout layout;
+
+	MUST(keg_layout(&q, &layout), "uma_zcreate: zone %s: no slab for items of %zu bytes", name,
+	    size);
+	keg->name = name;
+	keg->size = (uint32_t)size;
+	keg->rsize = layout.rsize;
+	keg->ipers = layout.ipers;
+	keg->ppera = layout.ppera;
+	keg->pgoff = layout.pgoff;
+	keg->align = align;
+	keg->init = init;
+	keg->fini = fini;
+	keg->flags = flags | layout.flags;
+	if (core_debug && (flags & (ZF_INTERNAL | UMA_ZONE_NOTPAGE)) == 0)
+		keg->flags |= ZF_VTOSLAB; /* any pointer can then be asked whose it is */
+	if (core_debug && init == NULL && fini == NULL &&
+	    (flags & (UMA_ZONE_ZINIT | UMA_ZONE_NOTOUCH | UMA_ZONE_NOFREE | UMA_ZONE_PCPU |
+			 UMA_ZONE_SMR | ZF_INTERNAL | ZF_BUCKET)) == 0)
+		keg->flags |= ZF_TRASH;
+	choose_backend(keg);
+	for (unsigned d = 0; d < uma_ndomains; d++) {
+		mtx_init(&keg->domain[d].lock, "keg", RANK_KEG);
+		list_init(&keg->domain[d].part);
+		list_init(&keg->domain[d].free);
+		list_init(&keg->domain[d].full);
+	}
+	if ((keg->flags & ZF_HASH) != 0) {
+		keg->hash_size = UMA_HASH_MIN;
+		keg->hash = uma_pages_alloc(
+		    keg->hash_size * sizeof(*keg->hash), M_WAITOK | M_ZERO, &keg->hash_sflag);
+	}
+}
+
+void
+keg_fini(struct uma_keg *keg)
+{
+	if (keg->hash != NULL)
+		uma_pages_free(keg->hash, keg->hash_size * sizeof(*keg->hash), keg->hash_sflag);
+	if (keg->kva != 0) {
+		uma_backend.kva_free(keg->kva, ptoa((vm_size_t)keg->kva_slabs * keg->ppera));
+		uma_pages_free(keg->kva_map, keg->kva_map_bytes, keg->kva_map_sflag);
+	}
+	for (unsigned d = 0; d < uma_ndomains; d++)
+		mtx_destroy(&keg->domain[d].lock);
+}

@@ -1,0 +1,117 @@
+/*
+ * A zone's limit on items, cached ones included. The lock of the zone's domain 0 guards `items`,
+ * `max_items` and the queue.
+ *
+ * Exact and in order: a request is charged before it imports, under the lock, so that items never
+ * exceeds max_items. Who must wait stands in one queue, first come first served; nobody passes it.
+ * What is released goes to the head of the queue as a charge already made (limit_grant): a wakeup
+ * is never a hint that somebody else may take, so none can be lost and none need be chained by the
+ * woken.
+ *
+ * Before it sleeps a thread announces itself (sleepers), which makes frees go past the caches, and
+ * empties the caches of all CPUs: no thread waits for an item that lies in a cache.
+ */
+#include "uma/uma_int.h"
+
+/* The zone is at its limit: say so and act on it, at most every UMA_WARN_INTERVAL. No lock held. */
+static void
+limit_hit(struct uma_zone *zone)
+{
+	uint64_t now = machine_now(), last;
+
+	last = __atomic_load_n(&zone->warned, __ATOMIC_RELAXED);
+	if (zone->warning != NULL && (last == 0 || now - last >= UMA_WARN_INTERVAL) &&
+	    atomic_cas(&zone->warned, &last, now))
+		core_warn("[zone: %s] %s", zone->name, zone->warning);
+	last = __atomic_load_n(&zone->acted, __ATOMIC_RELAXED);
+	if (zone->maxaction != NULL && (last == 0 || now - last >= UMA_WARN_INTERVAL) &&
+	    atomic_cas(&zone->acted, &last, now))
+		zone->maxaction(zone, 1);
+}
+
+/* Take what there is for `count` items, without waiting and without passing the queue. Locked. */
+static int
+take(struct uma_zone *zone, int count)
+{
+	uint64_t room;
+
+	if (zone->limit_queue.nwaiters != 0 || zone->items >= zone->max_items)
+		return (0);
+	room = zone->max_items - zone->items;
+	if (room < (uint64_t)count)
+		count = (int)room;
+	zone->items += (uint64_t)count;
+	return (count);
+}
+
+/* Charge up to count items; how many, 0 if the zone is full. For fills: they never wait. */
+int
+limit_try_charge(struct uma_zone *zone, int count)
+{
+	struct mtx *lock = &zone->domain[0].lock;
+
+	if ((zone->flags & ZF_LIMIT) == 0)
+		return (count);
+	mtx_lock(lock);
+	count = take(zone, count);
+	mtx_unlock(lock);
+	return (count);
+}
+
+/*
+ * Charge one item for a request; 0 if the zone is full and the request may not wait (then the limit
+ * has been reported). M_WAITOK sleeps on "zonelimit" and always returns 1.
+ */
+int
+limit_charge(struct uma_zone *zone, int count, int flags)
+{
+	struct mtx *lock = &zone->domain[0].lock;
+
+	if ((zone->flags & ZF_LIMIT) == 0)
+		return (count);
+	if (limit_try_charge(zone, 1) == 1)
+		return (1);
+	if ((flags & M_WAITOK) == 0) {
+		limit_hit(zone);
+		return (0);
+	}
+	/* Announced first, emptied second: a free that missed the announcement is found here. */
+	(void)atomic_add_fetch(&zone->sleepers, 1);
+	atomic_fence_seq();
+	limit_hit(zone);
+	cache_drain_cpus(zone, UMA_ANYDOMAIN);
+	for (int d = 0; d < (int)uma_ndomains; d++)
+		depot_reclaim(zone, d, true);
+	mtx_lock(lock);
+	if (take(zone, 1) == 0) {
+		atomic_add_relaxed(&zone->sleeps, 1);
+		while (waitq_sleep(&zone->limit_queue, lock, 1, 0) != 0)
+			;
+	}
+	mtx_unlock(lock);
+	(void)atomic_fetch_sub(&zone->sleepers, 1);
+	return (1);
+}
+
+/* Hand free charges to those who wait, oldest first. Locked. */
+void
+limit_grant(struct uma_zone *zone)
+{
+	while (zone->items < zone->max_items && waitq_wake_one(&zone->limit_queue) == 1)
+		zone->items++;
+}
+
+void
+limit_release(struct uma_zone *zone, int count)
+{
+	struct mtx *lock = &zone->domain[0].lock;
+
+	if ((zone->flags & ZF_LIMIT) == 0 || count == 0)
+		return;
+	mtx_lock(lock);
+	CHECK(zone->items >= (uint64_t)count, "uma: zone %s: %d items released, %llu counted",
+	    zone->name, count, (unsigned long long)zone->items);
+	zone->items -= MIN(zone->items, (uint64_t)count);
+	limit_grant(zone);
+	mtx_unlock(lock);
+}

@@ -1,0 +1,78 @@
+/*
+ * Bits of a slab: which items it holds and, in the debug shape, which its users hold. The caller
+ * holds the lock of the slab's keg domain, except that the second set is changed atomically by
+ * whoever owns the item.
+ */
+#ifndef UMA_SLAB_H
+#define UMA_SLAB_H
+
+#include "uma/uma_int.h"
+
+#define SLAB_WORD_BITS (8 * sizeof(size_t))
+
+static inline unsigned
+slab_words(unsigned ipers)
+{
+	return ((unsigned)howmany(ipers, SLAB_WORD_BITS));
+}
+
+static inline bool
+slab_test(const struct slab *slab, unsigned i)
+{
+	return ((slab->free[i / SLAB_WORD_BITS] >> (i % SLAB_WORD_BITS)) & 1);
+}
+
+static inline void
+slab_set(struct slab *slab, unsigned i)
+{
+	slab->free[i / SLAB_WORD_BITS] |= (size_t)1 << (i % SLAB_WORD_BITS);
+}
+
+static inline void
+slab_clear(struct slab *slab, unsigned i)
+{
+	slab->free[i / SLAB_WORD_BITS] &= ~((size_t)1 << (i % SLAB_WORD_BITS));
+}
+
+/* The lowest item that is in the slab; there must be one. */
+static inline unsigned
+slab_first(const struct slab *slab)
+{
+	unsigned w = 0;
+
+	while (slab->free[w] == 0)
+		w++;
+	return (w * SLAB_WORD_BITS + ffs_size(slab->free[w]) - 1);
+}
+
+static inline void *
+slab_item(const struct uma_keg *keg, const struct slab *slab, unsigned i)
+{
+	return (slab->data + (size_t)i * keg->rsize);
+}
+
+/* Which item of the slab is at `item`; false if none is (or none can be: unaligned, padding). */
+static inline bool
+slab_index(const struct uma_keg *keg, const struct slab *slab, const void *item, unsigned *i)
+{
+	uintptr_t off = (uintptr_t)item - (uintptr_t)slab->data;
+	uintptr_t n = off / keg->rsize;
+
+	*i = (unsigned)n;
+	return (n < keg->ipers && n * keg->rsize == off);
+}
+
+/* Debug: the user's bit of item i, set or cleared; returns what it was. */
+static inline bool
+slab_user_bit(const struct uma_keg *keg, struct slab *slab, unsigned i, bool set)
+{
+	size_t *word = &slab->free[slab_words(keg->ipers) + i / SLAB_WORD_BITS];
+	size_t bit = (size_t)1 << (i % SLAB_WORD_BITS);
+	size_t old;
+
+	old = set ? __atomic_fetch_or(word, bit, __ATOMIC_RELAXED)
+		  : __atomic_fetch_and(word, ~bit, __ATOMIC_RELAXED);
+	return ((old & bit) != 0);
+}
+
+#endif

@@ -1,0 +1,73 @@
+/*
+ * SMR zones: a freed item may still be read, so it is not reused before the readers that could see
+ * it have left their sections.
+ *
+ * Frees gather in the CPU's free bucket only. A full one is tagged with a goal sequence and appended
+ * to its domain's depot, oldest first; it is handed out (or drained) only when that goal has been
+ * reached, and then its dtors run. A single item freed past the caches waits for the readers.
+ */
+#include "uma/uma_int.h"
+
+/* The readers of a tagged bucket's items are gone: they may be reused. */
+void
+smr_bucket_ready(struct uma_zone *zone, struct uma_bucket *b)
+{
+	b->seq = 0;
+	for (unsigned i = 0; i < b->count; i++)
+		item_dtor(zone, b->slot[i], NULL);
+}
+
+void
+uma_zone_set_smr(uma_zone_t zone, struct smr *smr)
+{
+	if (!check_setter(zone, "uma_zone_set_smr", zone->used))
+		return;
+	MUST(smr != NULL, "uma_zone_set_smr: zone %s: no smr", zone->name);
+	zone->smr = smr;
+	zone->flags |= UMA_ZONE_SMR;
+	zone->flags &= ~ZF_TRASH;
+	if (zone->keg != NULL && !zone->keg->used)
+		zone->keg->flags &= ~ZF_TRASH;
+}
+
+struct smr *
+uma_zone_get_smr(uma_zone_t zone)
+{
+	return (zone->smr);
+}
+
+/*
+ * uma_zalloc for SMR zones. Items come as their last user left them: readers may still hold a
+ * pointer got long ago, so a ctor must not break what they check.
+ */
+void *
+uma_zalloc_smr(uma_zone_t zone, int flags)
+{
+	void *item;
+
+	if (unlikely(core_debug || (zone->flags & UMA_ZONE_SMR) == 0)) {
+		CHECK((zone->flags & UMA_ZONE_SMR) != 0,
+		    "uma_zalloc_smr: zone %s is not an SMR zone", zone->name);
+		if ((zone->flags & UMA_ZONE_SMR) == 0)
+			return (NULL);
+	}
+	item = percpu_pop(zone->cache);
+	if (likely(item != NULL)) {
+		if (likely((zone->flags & ZF_CTORDTOR) == 0 && (flags & M_ZERO) == 0))
+			return (item);
+		return (item_ctor(zone, item, NULL, flags, SKIP_NONE));
+	}
+	return (uma_zalloc_slow(zone, NULL, flags));
+}
+
+/* uma_zfree for SMR zones; item must not be NULL. Its dtor runs when the readers have gone. */
+void
+uma_zfree_smr(uma_zone_t zone, void *item)
+{
+	CHECK((zone->flags & UMA_ZONE_SMR) != 0, "uma_zfree_smr: zone %s is not an SMR zone",
+	    zone->name);
+	MUST(item != NULL, "uma_zfree_smr: zone %s: NULL", zone->name);
+	if (likely(percpu_push_free(zone->cache, item)))
+		return;
+	uma_zfree_slow(zone, item, NULL);
+}
