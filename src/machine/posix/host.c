@@ -54,6 +54,12 @@ number_at(const char *s)
 
 /* ---- memory --------------------------------------------------------------------------------------- */
 
+static uint64_t
+lower(uint64_t a, uint64_t b)
+{
+	return (a < b ? a : b);
+}
+
 /*
  * The smallest limit among a cgroup and its ancestors. In a container the path may name a folder
  * that its mount does not show; the mount's root, which is then our own cgroup, ends the walk.
@@ -70,7 +76,7 @@ cgroup_limit(const char *mount, const char *cgroup, size_t len, const char *file
 		if ((size_t)core_snprintf(path, sizeof(path), "%s%.*s/%s", mount, (int)len, cgroup,
 			file) < sizeof(path) &&
 		    read_file(path, text, sizeof(text)))
-			limit = MIN(limit, number_at(text));
+			limit = lower(limit, number_at(text));
 		if (len == 0)
 			return (limit);
 		while (len > 0 && cgroup[--len] != '/')
@@ -100,11 +106,11 @@ memory_limit(void)
 		*path++ = '\0';
 		controllers++;
 		if (*controllers == '\0')
-			limit = MIN(limit, cgroup_limit("/sys/fs/cgroup", path, strlen(path),
-					       "memory.max"));
+			limit = lower(limit, cgroup_limit("/sys/fs/cgroup", path, strlen(path),
+						 "memory.max"));
 		else if (strcmp(controllers, "memory") == 0)
-			limit = MIN(limit, cgroup_limit("/sys/fs/cgroup/memory", path, strlen(path),
-					       "memory.limit_in_bytes"));
+			limit = lower(limit, cgroup_limit("/sys/fs/cgroup/memory", path,
+						 strlen(path), "memory.limit_in_bytes"));
 	}
 	return (limit);
 }
@@ -156,28 +162,38 @@ allowed_cpus(unsigned *highest)
 }
 
 unsigned
+posix_allowed_cpus(void)
+{
+	return (allowed_cpus(&(unsigned){0}));
+}
+
+unsigned
 posix_possible_cpus(void)
 {
 	static unsigned possible;
-	unsigned highest;
+	unsigned highest, highest_ever;
 
 	if (possible == 0) {
 		allowed_cpus(&highest);
-		possible = MAX(highest, highest_possible_cpu()) + 1;
+		highest_ever = highest_possible_cpu();
+		possible = MAX(highest, highest_ever) + 1;
 	}
 	return (possible);
 }
 
-void
-posix_host(struct posix_host *host)
+uint64_t
+posix_host_memory(void)
 {
+	uint64_t memory = (uint64_t)256 << 20; /* if the kernel does not say */
 	struct sysinfo info;
 
-	host->allowed_cpus = allowed_cpus(&(unsigned){0});
-	host->possible_cpus = posix_possible_cpus();
-	host->memory = (uint64_t)256 << 20; /* if the kernel does not say */
 	if (sysinfo(&info) == 0)
-		host->memory = (uint64_t)info.totalram * info.mem_unit;
-	host->memory = MIN(host->memory, memory_limit());
-	host->address_space = MIN(rlimit(RLIMIT_AS), rlimit(RLIMIT_DATA));
+		memory = (uint64_t)info.totalram * info.mem_unit;
+	return (lower(memory, memory_limit()));
+}
+
+uint64_t
+posix_address_limit(void)
+{
+	return (lower(rlimit(RLIMIT_AS), rlimit(RLIMIT_DATA)));
 }

@@ -23,15 +23,11 @@ enum {
 unsigned posix_virtual_cpu(void);
 bool posix_real_cpus(void); /* are the core's CPUs the kernel's? */
 
-/* host.c: what the kernel says about this process's share of the host. */
-struct posix_host {
-	unsigned possible_cpus; /* one more than the highest CPU number there can be */
-	unsigned allowed_cpus;  /* CPUs in the affinity mask */
-	uint64_t memory;        /* the smaller of the host's memory and the cgroup's limits */
-	uint64_t address_space; /* RLIMIT_AS and RLIMIT_DATA, the smaller; UINT64_MAX if none */
-};
-void posix_host(struct posix_host *host);
-unsigned posix_possible_cpus(void); /* the same, read once */
+/* host.c: what the kernel says about this process's share of the host. A few system calls each. */
+unsigned posix_possible_cpus(void);  /* one more than the highest number there can be; read once */
+unsigned posix_allowed_cpus(void);   /* CPUs in the affinity mask */
+uint64_t posix_host_memory(void);    /* the smaller of the host's memory and the cgroups' limits */
+uint64_t posix_address_limit(void);  /* RLIMIT_AS or RLIMIT_DATA; UINT64_MAX if there is none */
 
 /* memory.c, cpu.c, percpu.c: their parts of machine_start() and machine_fork_*(). */
 enum posix_fork { FORK_PREPARE, FORK_PARENT, FORK_CHILD };

@@ -20,39 +20,45 @@ machine_options(void)
  * window of twice its size) is memory.
  */
 static uint64_t
-memory_within_limits(const struct posix_host *host)
+default_physmem(void)
 {
-	uint64_t limit = host->address_space == UINT64_MAX ? UINT64_MAX : host->address_space / 6;
+	uint64_t memory = posix_host_memory(), limit = posix_address_limit();
 
+	limit = limit == UINT64_MAX ? (POSIX_MAX_FRAMES << PAGE_SHIFT) / 4 : limit / 6;
 	if (sizeof(void *) == 4)
 		limit = MIN(limit, (uint64_t)384 << 20);
-	limit = MIN(limit, (POSIX_MAX_FRAMES << PAGE_SHIFT) / 4);
-	return (MIN(host->memory, limit) & ~(uint64_t)PAGE_MASK);
+	return (MIN(memory, limit) & ~(uint64_t)PAGE_MASK);
 }
 
+static unsigned
+default_ncpus(void)
+{
+	unsigned ncpus = posix_percpu_fast() ? posix_possible_cpus() : posix_allowed_cpus();
+
+	return (MIN(ncpus, (unsigned)COOPER_MAXCPU));
+}
+
+/* What the options say is not asked of the kernel: a build starts thousands of processes. */
 int
 machine_default_shape(struct machine_shape *shape, const char **why)
 {
 	const char *text = secure_getenv("COOPER_OPTIONS");
-	struct posix_host host;
+	struct machine_options *o = &posix_options;
 	int error;
 
 	*why = no_why;
-	posix_host(&host);
-	*shape = (struct machine_shape){
-	    .ncpus = MIN(posix_percpu_fast() ? host.possible_cpus : host.allowed_cpus,
-		(unsigned)COOPER_MAXCPU),
-	    .ndomains = 1,
-	    .direct_map = true,
-	    .physmem = memory_within_limits(&host),
-	};
-	shape->kva_size = machine_default_kva(shape->physmem);
-	if (text == NULL)
-		return (0);
-	error = machine_options_parse(text, &posix_options, why);
-	if (error == 0)
-		machine_options_apply(&posix_options, shape);
-	return (error);
+	error = machine_options_parse(text != NULL ? text : "", o, why);
+	if (error != 0)
+		return (error);
+	*shape = (struct machine_shape){.ndomains = 1, .direct_map = true};
+	if (!(o->given & OPTION_CPUS))
+		shape->ncpus = default_ncpus();
+	if (!(o->given & OPTION_PHYSMEM)) {
+		shape->physmem = default_physmem();
+		shape->kva_size = machine_default_kva(shape->physmem);
+	}
+	machine_options_apply(o, shape);
+	return (0);
 }
 
 static int
