@@ -19,7 +19,7 @@
 
 /* ---- the program ------------------------------------------------------------------------------------ */
 
-static const struct machine_shape default_shape = {
+struct machine_shape harness_shape = {
     .ncpus = 2, .ndomains = 1, .direct_map = true, .pin = true, .physmem = 64 << 20};
 
 /* Command-line words are those of COOPER_OPTIONS: "--cpus 2" is "cpus=2". */
@@ -69,12 +69,11 @@ usage:
 int
 harness_main(int argc, char **argv, const struct CMUnitTest *tests, size_t ntests)
 {
-	struct machine_shape shape = default_shape;
 	const char *why = "";
 	int error;
 
-	parse_arguments(argc, argv, &shape);
-	error = harness_start(&shape, &why);
+	parse_arguments(argc, argv, &harness_shape);
+	error = harness_start(&harness_shape, &why);
 	if (error != 0) {
 		fprintf(stderr, "%s: start: %s (%d)\n", argv[0], why, error);
 		return (1);

@@ -52,6 +52,9 @@
 	}
 int harness_main(int argc, char **argv, const struct CMUnitTest *tests, size_t ntests);
 
+/* The shape of the command line; at level NONE, where nothing has taken it yet. */
+extern struct machine_shape harness_shape;
+
 /* level_*.c: start the house up to a floor. Returns 0 or an errno and *why. */
 int harness_start(const struct machine_shape *shape, const char **why);
 
