@@ -27,10 +27,10 @@ typedef void (*uma_free)(void *mem, vm_size_t bytes, uint8_t sflag);
 typedef void (*uma_maxaction_t)(uma_zone_t zone, int unused);
 
 /* ---- alignment masks ---------------------------------------------------------------------------- */
-#define UMA_ALIGN_PTR   (sizeof(void *) - 1)
-#define UMA_ALIGN_LONG  (sizeof(long) - 1)
-#define UMA_ALIGN_INT   (sizeof(int) - 1)
-#define UMA_ALIGN_SHORT (sizeof(short) - 1)
+#define UMA_ALIGN_PTR   ((int)sizeof(void *) - 1)
+#define UMA_ALIGN_LONG  ((int)sizeof(long) - 1)
+#define UMA_ALIGN_INT   ((int)sizeof(int) - 1)
+#define UMA_ALIGN_SHORT ((int)sizeof(short) - 1)
 #define UMA_ALIGN_CHAR  0
 #define UMA_ALIGN_CACHE (0 - 1) /* the machine's cache line */
 

@@ -180,3 +180,52 @@ zone_free_item(struct uma_zone *zone, void *item, void *udata, int skip)
 		atomic_add_relaxed(&zone->frees, 1);
 	zone_release(zone, &item, 1);
 }
+
+/* ---- one domain's, and waiting ------------------------------------------------------------------------ */
+
+/* One item out of a domain's depot; NULL if there is none. */
+static void *
+take_from_depot(struct uma_zone *zone, int domain)
+{
+	struct uma_bucket *b = zone_fetch_bucket(zone, domain, false);
+	void *item;
+
+	if (b == NULL)
+		return (NULL);
+	item = b->slot[--b->count];
+	atomic_add_relaxed(&zone->allocs, 1);
+	zone_put_bucket(zone, domain, b, true);
+	return (item);
+}
+
+/*
+ * An item of that domain's memory: from its depot or its slabs, else NULL or, M_WAITOK, after
+ * waiting for that domain. Past this CPU's cache. On one domain the same as uma_zalloc_arg().
+ */
+void *
+uma_zalloc_domain(uma_zone_t zone, void *udata, int domain, int flags)
+{
+	void *item;
+
+	CHECK(domain >= 0 && domain < (int)uma_ndomains, "uma_zalloc_domain: zone %s: domain %d",
+	    zone->name, domain);
+	if (domain < 0 || domain >= (int)uma_ndomains)
+		return (NULL);
+	if (uma_ndomains == 1)
+		return (uma_zalloc_arg(zone, udata, flags));
+	CHECK((zone->flags & UMA_ZONE_FIRSTTOUCH) != 0,
+	    "uma_zalloc_domain: zone %s is not first-touch", zone->name);
+	if (!check_alloc(zone, "uma_zalloc_domain", flags))
+		return (NULL);
+	item = take_from_depot(zone, domain);
+	if (item != NULL)
+		return (item_ctor(zone, item, udata, flags, SKIP_NONE));
+	return (zone_alloc_item(zone, udata, domain, true, flags));
+}
+
+/* Wait until an item can be had. */
+void
+uma_zwait(uma_zone_t zone)
+{
+	uma_zfree(zone, uma_zalloc(zone, M_WAITOK));
+}
