@@ -16,6 +16,7 @@
 #define atomic_add_fetch(p, v)     (MACHINE_POINT(), __atomic_add_fetch((p), (v), __ATOMIC_ACQ_REL))
 #define atomic_fetch_add(p, v)     (MACHINE_POINT(), __atomic_fetch_add((p), (v), __ATOMIC_ACQ_REL))
 #define atomic_fetch_sub(p, v)     (MACHINE_POINT(), __atomic_fetch_sub((p), (v), __ATOMIC_ACQ_REL))
+#define atomic_fetch_add_seq(p, v) (MACHINE_POINT(), __atomic_fetch_add((p), (v), __ATOMIC_SEQ_CST))
 #define atomic_add_relaxed(p, v)   ((void)__atomic_fetch_add((p), (v), __ATOMIC_RELAXED))
 #define atomic_or_relaxed(p, v)    ((void)__atomic_fetch_or((p), (v), __ATOMIC_RELAXED))
 #define atomic_exchange(p, v)      (MACHINE_POINT(), __atomic_exchange_n((p), (v), __ATOMIC_ACQ_REL))

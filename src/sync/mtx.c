@@ -138,6 +138,8 @@ sync_assert_may_sleep(const char *func)
 		return;
 	CHECK(ts->entered_cpu == 0, "%s: may sleep, but CPU %u's caches are entered", func,
 	    ts->entered_cpu - 1);
+	CHECK(ts->smr_nest == 0, "%s: may sleep, but %u SMR read sections are open", func,
+	    ts->smr_nest);
 	for (unsigned r = RANK_RECLAIM + 1; r < RANK_COUNT; r++)
 		CHECK(ts->held[r] == 0, "%s: may sleep, but %s (%s) is held", func,
 		    ts->last[r]->name, rank_name(r));
