@@ -32,12 +32,30 @@ struct tag_source {
 	bool reserve; /* M_USE_RESERVE is passed down (kernel arenas only) */
 };
 
+/*
+ * Tags refer to one another in 32 bits. All tags of one arena lie within BT_REACH / 2 of the first that
+ * it got (16 GiB on 64-bit machines; on 32-bit ones that is everything): a source that has memory
+ * further apart than that gives tags of one neighbourhood.
+ */
+#define BT_REACH ((uintptr_t)-1 >> (sizeof(uintptr_t) == 8 ? 29 : 0))
+
 /* The worst case of one xalloc on one arena: an import's two tags (span, free) and two clips. */
 #define BT_IMPORT   2
 #define BT_CLIP     2
 #define BT_MAXALLOC (BT_IMPORT + BT_CLIP)
 
 extern const size_t vmem_btag_size, vmem_btag_align;
+
+/*
+ * Where arenas take chunks of their tables of busy segments: called with no lock of vmem held, never
+ * sleeps, NULL when there is none now (the table then stays as it is). Until there is one, and for arenas
+ * with the caller's tags, tables do not grow. One for all arenas.
+ */
+struct table_memory {
+	void *(*alloc)(size_t bytes);
+	void (*free)(void *memory, size_t bytes);
+};
+void vmem_set_table_memory(const struct table_memory *memory);
 
 /* Start-up: after uma_startup1. The default source serves arenas created from then on. */
 void vmem_startup(void);

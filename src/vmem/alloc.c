@@ -1,0 +1,325 @@
+/*
+ * Allocate and free.
+ *
+ * An attempt takes what it needs in a fixed order: spare tags; a place; an import and a place; what
+ * reclaim brings and a place. It sleeps nowhere but for tags, and leaves the arena as it was when it
+ * fails. A request that may wait makes attempts until one succeeds, sleeping between them until
+ * something has happened (wait.c); one that may not makes one. No lock is held across import, release,
+ * reclaim, a tag allocation that may leave slabs, or a tag's way back.
+ */
+#include "vmem/vmem_int.h"
+
+/* ---- allocate --------------------------------------------------------------------------------------- */
+
+/* Reclaim, unlocked: quantum caches, then the caller's callback. False: there is none to be done. */
+static bool
+reclaim(vmem_t *vm, const struct request *rq, int flags, struct purse *purse)
+{
+	if ((vm->nqcache == 0 && vm->reclaim == NULL) || rq->refill ||
+	    (flags & (M_USE_RESERVE | M_NOVM)) != 0)
+		return (false);
+	vm->counts.reclaims++;
+	spare_hide(vm, purse);
+	mtx_unlock(&vm->lock);
+	qcache_drain(vm);
+	if (vm->reclaim != NULL)
+		vm->reclaim(vm, flags);
+	mtx_lock(&vm->lock);
+	spare_show(vm, purse);
+	return (true);
+}
+
+/* A place, after everything that may bring one. *hopeless: nor will waiting. */
+static struct vmem_btag *
+find_place(vmem_t *vm, const struct request *rq, int flags, struct purse *purse,
+    vmem_addr_t *startp, bool *hopeless)
+{
+	struct vmem_btag *bt = fit_find(vm, rq, startp);
+	enum import_result got = IMPORT_NO;
+
+	if (likely(bt != NULL))
+		return (bt);
+	if (vm->import != NULL)
+		got = import_span(vm, rq, flags, purse, &bt, startp);
+	if (got != IMPORT_YES && reclaim(vm, rq, flags, purse)) {
+		bt = fit_find(vm, rq, startp);
+		if (bt == NULL && got == IMPORT_NO && vm->import != NULL)
+			got = import_span(vm, rq, flags, purse, &bt, startp);
+	}
+	*hopeless = bt == NULL && got == IMPORT_FUTILE && !import_could_wait(vm, rq);
+	return (bt);
+}
+
+/* 0; COOPER_EAGAIN: not now; COOPER_ENOMEM: never. */
+static int
+attempt(vmem_t *vm, const struct request *rq, int flags, vmem_addr_t *addrp)
+{
+	struct purse purse = { 0, 0, 0 };
+	struct vmem_btag *bt = NULL;
+	bool hopeless = false, adjust = false;
+	vmem_addr_t start;
+
+	mtx_lock(&vm->lock);
+	if (likely(spare_fill(vm, &purse, BT_MAXALLOC, flags) == 0))
+		bt = find_place(vm, rq, flags, &purse, &start, &hopeless);
+	if (likely(bt != NULL)) {
+		bt = segment_take(vm, bt, start, rq->size);
+		bt->cached = rq->cached && start >= VMEM_ADDR_QCACHE_MIN;
+		bt->idle = rq->refill;
+		if (rq->policy == M_NEXTFIT)
+			vm->cursor = start + rq->size;
+		*addrp = start;
+		vm->counts.allocs++;
+		adjust = hash_wants(vm) && (flags & (M_USE_RESERVE | M_NOVM)) == 0;
+	} else
+		vm->counts.fails++;
+	if (purse.fresh > 0 && (bt == NULL || (flags & M_USE_RESERVE) != 0))
+		spare_unfill(vm, &purse);
+	spare_trim(vm, &purse);
+	mtx_unlock(&vm->lock);
+	spare_return(vm, &purse);
+	if (unlikely(adjust))
+		hash_adjust(vm);
+	return (bt != NULL ? 0 : hopeless ? COOPER_ENOMEM : COOPER_EAGAIN);
+}
+
+int
+vmem_take(vmem_t *vm, struct request *rq, int flags, vmem_addr_t *addrp)
+{
+	uint64_t seen;
+	int error;
+
+	if (!request_prepare(vm, rq))
+		return (COOPER_ENOMEM);
+	error = attempt(vm, rq, flags, addrp);
+	if (likely(error == 0))
+		return (0);
+	if ((flags & M_NOWAIT) != 0 || error != COOPER_EAGAIN)
+		return (COOPER_ENOMEM);
+	seen = arena_wait_begin();
+	while ((error = attempt(vm, rq, flags, addrp)) == COOPER_EAGAIN)
+		seen = arena_wait_sleep(vm, seen, rq->size);
+	arena_wait_end();
+	return (error);
+}
+
+/* ---- misuse -------------------------------------------------------------------------------------------- */
+
+/* What is wrong with freeing addr, size: one line, and the end. */
+NORETURN static void
+refuse_free(vmem_t *vm, const char *func, vmem_addr_t addr, vmem_size_t size, const char *why)
+{
+	core_panic(
+	    "%s: arena \"%s\": %zx + %zx %s", func, vm->name, (size_t)addr, (size_t)size, why);
+}
+
+/*
+ * In the debug shape, as addr goes into a cache or (idle false) comes out of it: is it a segment of this
+ * size that the cache may have, and on the side where it should be? (R24)
+ */
+static void
+check_cached(vmem_t *vm, vmem_addr_t addr, vmem_size_t size, bool idle)
+{
+	struct vmem_btag *bt;
+
+	mtx_lock(&vm->lock);
+	bt = hash_lookup(vm, addr);
+	if (bt == NULL)
+		refuse_free(vm, "vmem_free", addr, size, "is no allocated segment");
+	if (bt_size(vm, bt) != vmem_roundup_size(vm, size))
+		refuse_free(vm, "vmem_free", addr, size, "has another size");
+	if (!bt->cached)
+		refuse_free(
+		    vm, "vmem_free", addr, size, "is vmem_xalloc's: it must not enter a cache");
+	if (idle && bt->idle)
+		refuse_free(
+		    vm, "vmem_free", addr, size, "is free already: it lies in a quantum cache");
+	bt->idle = idle;
+	mtx_unlock(&vm->lock);
+}
+
+/* ---- what the public calls accept -------------------------------------------------------------------- */
+
+#define REFUSE_IF(bad, ...)                        \
+	do {                                       \
+		if (unlikely(bad)) {               \
+			CHECK(false, __VA_ARGS__); \
+			return (COOPER_EINVAL);    \
+		}                                  \
+	} while (0)
+
+static int
+check_common(const vmem_t *vm, const char *func, vmem_size_t size, int flags)
+{
+	REFUSE_IF(size == 0, "%s: arena \"%s\": size 0", func, vm->name);
+	REFUSE_IF(!is_pow2((unsigned)flags & M_VMEM_POLICY),
+	    "%s: arena \"%s\": flags %x name no policy, or several", func, vm->name,
+	    (unsigned)flags);
+	REFUSE_IF((flags & (M_NOWAIT | M_WAITOK)) == (M_NOWAIT | M_WAITOK),
+	    "%s: arena \"%s\": both M_NOWAIT and M_WAITOK", func, vm->name);
+	REFUSE_IF((flags & (M_USE_RESERVE | M_NOVM)) != 0 && (flags & M_NOWAIT) == 0,
+	    "%s: arena \"%s\": M_USE_RESERVE or M_NOVM without M_NOWAIT", func, vm->name);
+	if ((flags & M_NOWAIT) == 0 && unlikely(core_debug))
+		sync_assert_may_sleep(func);
+	return (0);
+}
+
+static int
+check_constraints(const vmem_t *vm, const struct request *rq)
+{
+	const char *name = vm->name;
+	vmem_size_t mask = vm->quantum_mask;
+
+	REFUSE_IF(!is_pow2(rq->align) || (rq->align & mask) != 0,
+	    "vmem_xalloc: arena \"%s\": alignment %zx is no power of two, or less than a quantum",
+	    name, (size_t)rq->align);
+	REFUSE_IF(rq->phase >= rq->align || (rq->phase & mask) != 0,
+	    "vmem_xalloc: arena \"%s\": phase %zx is not below the alignment %zx, or no quanta",
+	    name, (size_t)rq->phase, (size_t)rq->align);
+	REFUSE_IF(rq->min > rq->max, "vmem_xalloc: arena \"%s\": window %zx to %zx", name,
+	    (size_t)rq->min, (size_t)rq->max);
+	REFUSE_IF(rq->policy == M_NEXTFIT && (rq->min != VMEM_ADDR_MIN || rq->max != VMEM_ADDR_MAX),
+	    "vmem_xalloc: arena \"%s\": M_NEXTFIT with a window", name);
+	if (rq->nocross == 0)
+		return (0);
+	REFUSE_IF(!is_pow2(rq->nocross) || (rq->nocross & mask) != 0 || rq->nocross < rq->size,
+	    "vmem_xalloc: arena \"%s\": nocross %zx is no power of two, or less than size %zx",
+	    name, (size_t)rq->nocross, (size_t)rq->size);
+	REFUSE_IF(((rq->phase ^ (rq->phase + rq->size - 1)) & -rq->nocross) != 0,
+	    "vmem_xalloc: arena \"%s\": phase %zx + size %zx always crosses %zx", name,
+	    (size_t)rq->phase, (size_t)rq->size, (size_t)rq->nocross);
+	return (0);
+}
+
+vmem_size_t
+vmem_roundup_size(vmem_t *vm, vmem_size_t size)
+{
+	return ((size + vm->quantum_mask) & ~vm->quantum_mask);
+}
+
+int
+vmem_xalloc(vmem_t *vm, vmem_size_t size, vmem_size_t align, vmem_size_t phase, vmem_size_t nocross,
+    vmem_addr_t min, vmem_addr_t max, int flags, vmem_addr_t *addrp)
+{
+	struct request rq = {
+		.size = vmem_roundup_size(vm, size), /* before anything looks at it (H2) */
+		.align = align == 0 ? vm->quantum_mask + 1 : align,
+		.phase = phase,
+		.nocross = nocross,
+		.min = min,
+		.max = max,
+		.policy = (unsigned)flags & M_VMEM_POLICY,
+	};
+	int error;
+
+	*addrp = 0;
+	if ((error = check_common(vm, "vmem_xalloc", size, flags)) != 0)
+		return (error);
+	if (rq.size < size)
+		return (COOPER_ENOMEM);
+	if ((error = check_constraints(vm, &rq)) != 0)
+		return (error);
+	return (vmem_take(vm, &rq, flags, addrp));
+}
+
+static inline struct quantum_cache *
+qcache_of(vmem_t *vm, vmem_size_t size)
+{
+	return (&vm->qcache[(size - 1) >> vm->quantum_shift]);
+}
+
+int
+vmem_alloc(vmem_t *vm, vmem_size_t size, int flags, vmem_addr_t *addrp)
+{
+	struct request rq = {
+		.size = vmem_roundup_size(vm, size),
+		.align = vm->quantum_mask + 1,
+		.max = VMEM_ADDR_MAX,
+		.policy = (unsigned)flags & M_VMEM_POLICY,
+		.cached = size <= vm->qcache_max,
+	};
+	void *item;
+	int error;
+
+	*addrp = 0;
+	if ((error = check_common(vm, "vmem_alloc", size, flags)) != 0)
+		return (error);
+	if (size <= vm->qcache_max) {
+		/* Not with M_WAITOK: UMA would wait for ever on an arena that has address 0 alone (R23). */
+		item = uma_zalloc(qcache_of(vm, size)->zone, M_NOWAIT | (flags & M_NOVM));
+		if (item != NULL) {
+			if (unlikely(core_debug))
+				check_cached(vm, (vmem_addr_t)item, size, false);
+			*addrp = (vmem_addr_t)item;
+			return (0);
+		}
+	}
+	if (rq.size < size)
+		return (COOPER_ENOMEM);
+	return (vmem_take(vm, &rq, flags, addrp));
+}
+
+/* ---- free -------------------------------------------------------------------------------------------------- */
+
+/*
+ * `cached`: by the quantum cache, or on its behalf. What vmem_alloc() gave for a cached size belongs to
+ * the cache, even if it never was in it; handed to vmem_xfree() it may lie in a CPU's cache (R24).
+ */
+void
+vmem_give(vmem_t *vm, vmem_addr_t addr, vmem_size_t size, bool cached)
+{
+	const char *func = cached ? "vmem_free" : "vmem_xfree";
+	struct purse purse = { 0, 0, 0 };
+	struct vmem_btag *bt, *end;
+	vmem_addr_t start = 0;
+	vmem_size_t got, released = 0;
+	bool adjust;
+
+	mtx_lock(&vm->lock);
+	bt = hash_remove(vm, addr);
+	if (unlikely(bt == NULL))
+		refuse_free(vm, func, addr, size, "is no allocated segment");
+	got = bt_size(vm, bt);
+	if (unlikely(got != vmem_roundup_size(vm, size)))
+		refuse_free(vm, func, addr, size, "has another size");
+	if (unlikely(core_debug) && bt->cached && !cached)
+		refuse_free(vm, func, addr, size, "is vmem_alloc's: it belongs to a quantum cache");
+	bt = segment_free(vm, bt);
+	vm->counts.frees++;
+	if ((end = span_of_free(vm, bt)) != NULL) {
+		start = bt->start;
+		released = bt_size(vm, bt);
+		span_remove(vm, bt, end);
+		vm->counts.releases++;
+	}
+	adjust = hash_idle(vm);
+	spare_trim(vm, &purse);
+	mtx_unlock(&vm->lock);
+	/* Waiters must look again even if the space has left the arena: they may import it (R25). */
+	if (released != 0)
+		vm->release(vm->import_arg, start, released);
+	spare_return(vm, &purse);
+	arena_wait_event(vm);
+	if (vm->tags != NULL && vm->tags->event != NULL)
+		vm->tags->event(vm->tags);
+	if (unlikely(adjust))
+		hash_adjust(vm);
+}
+
+void
+vmem_xfree(vmem_t *vm, vmem_addr_t addr, vmem_size_t size)
+{
+	vmem_give(vm, addr, size, false);
+}
+
+void
+vmem_free(vmem_t *vm, vmem_addr_t addr, vmem_size_t size)
+{
+	if (size > vm->qcache_max || addr < VMEM_ADDR_QCACHE_MIN || size == 0) {
+		vmem_give(vm, addr, size, true);
+		return;
+	}
+	if (unlikely(core_debug))
+		check_cached(vm, addr, size, true);
+	uma_zfree(qcache_of(vm, size)->zone, (void *)addr);
+}

@@ -1,0 +1,84 @@
+/*
+ * Importing spans: one at most for a request, with no lock held while the parent is asked.
+ *
+ * The size asked for is the least that holds the request wherever it comes to lie, in whole import
+ * quanta: size, what aligning can cost beyond the quantum, what a line not to be crossed can cost. A
+ * window cannot be asked for; if the span that comes does not hold the request, the import was futile:
+ * it goes back if the arena releases, and this request imports no more (H1).
+ */
+#include "vmem/vmem_int.h"
+
+void
+import_release(vmem_t *vm, struct purse *purse, struct vmem_btag *bt, struct vmem_btag *end)
+{
+	vmem_addr_t start = bt->start;
+	vmem_size_t size = bt_size(vm, bt);
+
+	span_remove(vm, bt, end);
+	vm->counts.releases++;
+	spare_hide(vm, purse);
+	mtx_unlock(&vm->lock);
+	vm->release(vm->import_arg, start, size);
+	mtx_lock(&vm->lock);
+	spare_show(vm, purse);
+}
+
+/* A size in whole import quanta, within the limit; 0: refused. */
+static vmem_size_t
+import_size(const vmem_t *vm, const struct request *rq)
+{
+	vmem_size_t quantum = vm->import_quantum, size = rq->enough;
+
+	size = is_pow2(quantum) ? round_up(size, quantum) : howmany(size, quantum) * quantum;
+	if (size < rq->enough)
+		return (0);
+	if (vm->limit != 0 && (size > vm->limit || vm->size > vm->limit - size))
+		return (0);
+	return (size);
+}
+
+enum import_result
+import_span(vmem_t *vm, const struct request *rq, int flags, struct purse *purse,
+    struct vmem_btag **btp, vmem_addr_t *startp)
+{
+	vmem_size_t size = import_size(vm, rq);
+	struct vmem_btag *bt, *end;
+	vmem_addr_t addr;
+	int error;
+
+	if (size == 0)
+		return (IMPORT_NO);
+	/* Sleeping in the parent is right only while nothing here could be freed instead: see wait.c. */
+	if ((flags & M_NOWAIT) == 0 && vm->nbusy > 0)
+		flags = (flags & ~M_WAITOK) | M_NOWAIT;
+	spare_hide(vm, purse);
+	mtx_unlock(&vm->lock);
+	error = (flags & M_NOWAIT) != 0 && inject_failure()
+		    ? COOPER_ENOMEM
+		    : vm->import(vm->import_arg, size, flags, &addr);
+	mtx_lock(&vm->lock);
+	spare_show(vm, purse);
+	if (error != 0)
+		return (IMPORT_NO);
+	vm->counts.imports++;
+	MUST(((addr | size) & vm->quantum_mask) == 0 && span_add(vm, addr, size, BT_SPAN),
+	    "import: arena \"%s\" got %zx + %zx, which it has already or which is no multiple of "
+	    "its quantum",
+	    vm->name, (size_t)addr, (size_t)size);
+	if ((*btp = fit_find(vm, rq, startp)) != NULL)
+		return (IMPORT_YES);
+	vm->counts.futile++;
+	bt = index_floor(vm, addr);
+	if (bt->type == BT_FREE && (end = span_of_free(vm, bt)) != NULL)
+		import_release(vm, purse, bt, end);
+	return (IMPORT_FUTILE);
+}
+
+bool
+import_could_wait(vmem_t *vm, const struct request *rq)
+{
+	vmem_addr_t start;
+
+	return (vm->first != 0 &&
+		request_fits(rq, bt_at(vm, vm->first)->start, bt_at(vm, vm->last)->start, &start));
+}

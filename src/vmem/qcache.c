@@ -1,0 +1,74 @@
+/*
+ * Quantum caches: for each small multiple of the quantum a UMA cache zone, "<arena>-<bytes>", whose
+ * items are the addresses themselves. They make the common sizes as cheap as objects and scale with CPUs.
+ *
+ * What stays true: an address in a cache is busy in the arena and its tag says `cached`. 0 is never
+ * in one, since UMA takes it for failure (R23).
+ */
+#include "vmem/vmem_int.h"
+
+static int
+qcache_import(void *arg, void **store, int count, int domain, int flags)
+{
+	struct quantum_cache *qc = arg;
+	struct request rq = {
+		.size = qc->size,
+		.align = qc->vm->quantum_mask + 1,
+		.min = VMEM_ADDR_QCACHE_MIN,
+		.max = VMEM_ADDR_MAX,
+		.policy = M_BESTFIT,
+		.cached = true,
+		.refill = true,
+	};
+	vmem_addr_t addr;
+	int n;
+
+	(void)domain;
+	flags = (flags & (M_NOVM | M_USE_RESERVE)) | M_NOWAIT;
+	for (n = 0; n < count && vmem_take(qc->vm, &rq, flags, &addr) == 0; n++)
+		store[n] = (void *)addr;
+	return (n);
+}
+
+static void
+qcache_release(void *arg, void **store, int count)
+{
+	struct quantum_cache *qc = arg;
+
+	for (int i = 0; i < count; i++)
+		vmem_give(qc->vm, (vmem_addr_t)store[i], qc->size, true);
+}
+
+void
+qcache_create(vmem_t *vm, vmem_size_t qcache_max)
+{
+	vmem_size_t n = MIN(qcache_max >> vm->quantum_shift, VMEM_QCACHE_MAX);
+
+	for (vmem_size_t i = 0; i < n; i++) {
+		struct quantum_cache *qc = &vm->qcache[i];
+
+		qc->vm = vm;
+		qc->size = (i + 1) << vm->quantum_shift;
+		core_snprintf(qc->name, sizeof(qc->name), "%s-%zu", vm->name, (size_t)qc->size);
+		qc->zone = uma_zcache_create(qc->name, (int)MIN(qc->size, INT32_MAX), NULL, NULL,
+		    NULL, NULL, qcache_import, qcache_release, qc, 0);
+	}
+	vm->nqcache = (uint8_t)n;
+	vm->qcache_max = n << vm->quantum_shift;
+}
+
+void
+qcache_destroy(vmem_t *vm)
+{
+	for (unsigned i = 0; i < vm->nqcache; i++)
+		uma_zdestroy(vm->qcache[i].zone);
+	vm->nqcache = 0;
+	vm->qcache_max = 0;
+}
+
+void
+qcache_drain(vmem_t *vm)
+{
+	for (unsigned i = 0; i < vm->nqcache; i++)
+		uma_zone_reclaim(vm->qcache[i].zone, UMA_RECLAIM_DRAIN);
+}

@@ -1,0 +1,220 @@
+/*
+ * The algebra of boundary tags: taking a piece of a free segment, freeing a segment, adding and
+ * removing a span. Each function leaves list, bins, index and counts true to each other; none can
+ * fail for want of tags, since the caller has seen to BT_MAXALLOC spare ones. The busy table is
+ * written here too, except that who frees a segment has taken it from there.
+ *
+ * What stays true: segments fill their span; no two free ones are neighbours; a free one is on its
+ * bin and in the index. The arena's lock is held.
+ */
+#include "vmem/vmem_int.h"
+
+/* ---- the list ------------------------------------------------------------------------------------ */
+
+/* Put bt between the neighbours before and after, either of which may be none. */
+static void
+list_between(vmem_t *vm, struct vmem_btag *bt, struct vmem_btag *before, struct vmem_btag *after)
+{
+	btref r = bt_ref(vm, bt);
+
+	bt->prev = before == NULL ? 0 : bt_ref(vm, before);
+	bt->next = after == NULL ? 0 : bt_ref(vm, after);
+	*(before == NULL ? &vm->first : &before->next) = r;
+	*(after == NULL ? &vm->last : &after->prev) = r;
+}
+
+static void
+drop_tag(vmem_t *vm, struct vmem_btag *bt)
+{
+	*(bt->prev == 0 ? &vm->first : &bt_at(vm, bt->prev)->next) = bt->next;
+	*(bt->next == 0 ? &vm->last : &bt_at(vm, bt->next)->prev) = bt->prev;
+	spare_put(vm, bt);
+}
+
+static struct vmem_btag *
+new_tag(vmem_t *vm, enum bt_type type, vmem_addr_t start)
+{
+	struct vmem_btag *bt = spare_take(vm);
+
+	bt->start = start;
+	bt->type = type & 3u;
+	bt->cached = 0;
+	return (bt);
+}
+
+/* ---- free segments ---------------------------------------------------------------------------------- */
+
+/* A free segment, on the list, enters bins and index. */
+static void
+enter(vmem_t *vm, struct vmem_btag *bt)
+{
+	bt->type = BT_FREE;
+	bins_insert(vm, bt, bt_size(vm, bt));
+	index_insert(vm, bt);
+	vm->nfree++;
+}
+
+static void
+leave(vmem_t *vm, struct vmem_btag *bt)
+{
+	bins_remove(vm, bt, bt_size(vm, bt));
+	index_remove(vm, bt);
+	vm->nfree--;
+}
+
+/* A free segment that had `old` bytes has another size now. */
+static void
+resized(vmem_t *vm, struct vmem_btag *bt, vmem_size_t old)
+{
+	bins_remove(vm, bt, old);
+	bins_insert(vm, bt, bt_size(vm, bt));
+	index_update(vm, bt);
+}
+
+/* ---- take and free ------------------------------------------------------------------------------------ */
+
+struct vmem_btag *
+segment_take(vmem_t *vm, struct vmem_btag *bt, vmem_addr_t start, vmem_size_t size)
+{
+	vmem_addr_t lo = bt->start, end = start + size;
+	struct vmem_btag *next = bt_at(vm, bt->next), *busy, *rest;
+	vmem_size_t old = next->start - lo;
+
+	if (start == lo && end == next->start) {
+		leave(vm, bt);
+		bt->type = BT_BUSY;
+		bt->cached = 0;
+		busy = bt;
+	} else if (start == lo) {
+		busy = new_tag(vm, BT_BUSY, start);
+		list_between(vm, busy, bt_get(vm, bt->prev), bt);
+		bt->start = end;
+		resized(vm, bt, old);
+	} else {
+		busy = new_tag(vm, BT_BUSY, start);
+		list_between(vm, busy, bt, next);
+		resized(vm, bt, old);
+		if (end != next->start) {
+			rest = new_tag(vm, BT_FREE, end);
+			list_between(vm, rest, busy, next);
+			enter(vm, rest);
+		}
+	}
+	hash_insert(vm, busy);
+	vm->inuse += size;
+	return (busy);
+}
+
+struct vmem_btag *
+segment_free(vmem_t *vm, struct vmem_btag *bt)
+{
+	struct vmem_btag *before = bt_of_type(vm, bt->prev, BT_FREE);
+	struct vmem_btag *after = bt_of_type(vm, bt->next, BT_FREE);
+	vmem_size_t old;
+
+	vm->inuse -= bt_size(vm, bt);
+	if (before != NULL) {
+		old = bt_size(vm, before);
+		if (after != NULL) {
+			leave(vm, after);
+			drop_tag(vm, after);
+		}
+		drop_tag(vm, bt);
+		resized(vm, before, old);
+		return (before);
+	}
+	if (after != NULL) {
+		old = bt_size(vm, after);
+		after->start = bt->start;
+		drop_tag(vm, bt);
+		resized(vm, after, old);
+		return (after);
+	}
+	enter(vm, bt);
+	return (bt);
+}
+
+/* ---- spans ---------------------------------------------------------------------------------------------- */
+
+/* More free space in [start, start + size) between two tags; it joins a free neighbour. */
+static void
+free_between(vmem_t *vm, vmem_addr_t start, struct vmem_btag *before, struct vmem_btag *after)
+{
+	struct vmem_btag *bt = new_tag(vm, BT_BUSY, start);
+
+	list_between(vm, bt, before, after);
+	vm->inuse += bt_size(vm, bt);
+	segment_free(vm, bt);
+}
+
+/*
+ * Where spans are never released, one that touches another becomes part of it (R22): the free space
+ * at the seam is one segment, and a request larger than an import finds it.
+ */
+bool
+span_add(vmem_t *vm, vmem_addr_t addr, vmem_size_t size, enum bt_type type)
+{
+	struct vmem_btag *below, *above, *end;
+	vmem_addr_t top = addr + size;
+	bool joins_below, joins_above;
+
+	if (size == 0 || top < addr)
+		return (false);
+	below = index_floor(vm, addr);
+	if (below != NULL && !bt_is_span(below))
+		return (false);
+	above = bt_get(vm, below == NULL ? vm->first : below->next);
+	if (above != NULL && above->start < top)
+		return (false);
+	joins_below = vm->release == NULL && below != NULL && below->start == addr;
+	joins_above = vm->release == NULL && above != NULL && above->start == top;
+	vm->size += size;
+	if (joins_below && joins_above) {
+		/* The gap between two spans: the lower one's end goes. */
+		end = bt_get(vm, below->prev);
+		index_remove(vm, below);
+		vm->nspan--;
+		drop_tag(vm, below);
+		free_between(vm, addr, end, above);
+	} else if (joins_below) {
+		/* Its end moves up; no node of the index is in between. */
+		struct vmem_btag *last = bt_at(vm, below->prev);
+		vmem_size_t old = last->type == BT_FREE ? bt_size(vm, last) : 0;
+
+		below->start = top;
+		if (old != 0)
+			resized(vm, last, old);
+		else
+			free_between(vm, addr, last, below);
+	} else if (joins_above) {
+		free_between(vm, addr, below, above);
+	} else {
+		end = new_tag(vm, type, top);
+		list_between(vm, end, below, above);
+		index_insert(vm, end);
+		vm->nspan++;
+		free_between(vm, addr, below, end);
+	}
+	return (true);
+}
+
+struct vmem_btag *
+span_of_free(vmem_t *vm, struct vmem_btag *bt)
+{
+	struct vmem_btag *below = bt_get(vm, bt->prev), *end = bt_at(vm, bt->next);
+
+	if (vm->release == NULL || end->type != BT_SPAN || (below != NULL && !bt_is_span(below)))
+		return (NULL);
+	return (end);
+}
+
+void
+span_remove(vmem_t *vm, struct vmem_btag *bt, struct vmem_btag *end)
+{
+	vm->size -= bt_size(vm, bt);
+	leave(vm, bt);
+	index_remove(vm, end);
+	vm->nspan--;
+	drop_tag(vm, bt);
+	drop_tag(vm, end);
+}

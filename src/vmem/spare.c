@@ -1,0 +1,130 @@
+/*
+ * Spare tags: those that an arena has and does not use, and the traffic with its tag source.
+ *
+ * A request sees to BT_MAXALLOC spare tags once, before it searches; nothing after that can fail for
+ * want of tags (D26770). While it lets go of the lock its tags are in its purse, where nobody else finds
+ * them. A request that fails puts back to the source what it took from there, so the arena is as it was;
+ * one that may use the reserve also puts back what it did not use (R6). Freed tags become spare;
+ * beyond BT_MAXFREE they go back to the source, with no lock held.
+ */
+#include "vmem/vmem_int.h"
+
+struct vmem_btag *
+spare_take(vmem_t *vm)
+{
+	struct vmem_btag *bt = bt_get(vm, vm->spare);
+
+	MUST(bt != NULL, "spare_take: arena \"%s\" has no tag for a request that had seen to %u",
+	    vm->name, BT_MAXALLOC);
+	vm->spare = bt->spare_next;
+	vm->nspare--;
+	return (bt);
+}
+
+void
+spare_put(vmem_t *vm, struct vmem_btag *bt)
+{
+	bt->spare_next = vm->spare;
+	vm->spare = bt_ref(vm, bt);
+	vm->nspare++;
+}
+
+/* A tag from outside; the first one decides what the arena's references reach. */
+void
+spare_adopt(vmem_t *vm, struct vmem_btag *bt)
+{
+	if (sizeof(uintptr_t) == 8 && vm->base == 0)
+		vm->base = (uintptr_t)bt - BT_REACH / 2 - 1;
+	MUST((uintptr_t)bt - vm->base <= BT_REACH,
+	    "arena \"%s\": tag %p is too far from the others to be referred to", vm->name,
+	    (void *)bt);
+	spare_put(vm, bt);
+}
+
+static void
+to_purse(vmem_t *vm, struct purse *purse)
+{
+	struct vmem_btag *bt = spare_take(vm);
+
+	bt->spare_next = purse->tags;
+	purse->tags = bt_ref(vm, bt);
+	purse->n++;
+}
+
+static struct vmem_btag *
+from_purse(vmem_t *vm, struct purse *purse)
+{
+	struct vmem_btag *bt = bt_at(vm, purse->tags);
+
+	purse->tags = bt->spare_next;
+	purse->n--;
+	return (bt);
+}
+
+void
+spare_hide(vmem_t *vm, struct purse *purse)
+{
+	while (purse->n < BT_MAXALLOC && vm->nspare > 0)
+		to_purse(vm, purse);
+}
+
+void
+spare_show(vmem_t *vm, struct purse *purse)
+{
+	while (purse->n > 0)
+		spare_put(vm, from_purse(vm, purse));
+}
+
+int
+spare_fill(vmem_t *vm, struct purse *purse, unsigned need, int flags)
+{
+	struct tag_source *ts = vm->tags;
+	struct vmem_btag *bt;
+	int reserve;
+
+	if (likely(vm->nspare >= need))
+		return (0);
+	if (ts == NULL)
+		return (COOPER_ENOMEM);
+	reserve = ts->reserve ? flags & M_USE_RESERVE : 0;
+	while (vm->nspare < need) {
+		bt = ts->alloc(ts, M_NOWAIT | M_NOVM | reserve);
+		if (bt == NULL) {
+			if (flags & M_NOVM)
+				return (COOPER_ENOMEM);
+			spare_hide(vm, purse);
+			mtx_unlock(&vm->lock);
+			bt = ts->alloc(ts, (flags & M_NOWAIT ? M_NOWAIT : M_WAITOK) | reserve);
+			mtx_lock(&vm->lock);
+			spare_show(vm, purse);
+			if (bt == NULL && (flags & M_NOWAIT))
+				return (COOPER_ENOMEM);
+		}
+		if (bt != NULL) {
+			spare_adopt(vm, bt);
+			purse->fresh++;
+		}
+	}
+	return (0);
+}
+
+void
+spare_unfill(vmem_t *vm, struct purse *purse)
+{
+	for (; purse->fresh > 0 && vm->nspare > 0; purse->fresh--)
+		to_purse(vm, purse);
+}
+
+void
+spare_trim(vmem_t *vm, struct purse *purse)
+{
+	while (vm->nspare > BT_MAXFREE && !vm->own_tags)
+		to_purse(vm, purse);
+}
+
+void
+spare_return(vmem_t *vm, struct purse *purse)
+{
+	while (purse->n > 0)
+		vm->tags->free(vm->tags, from_purse(vm, purse));
+}

@@ -1,0 +1,309 @@
+/*
+ * Inside an arena.
+ *
+ * Segments and their boundary tags. Each segment of an arena, free or busy, has one tag, and each
+ * span has one that closes it, at the address one past its end:
+ *
+ *	| busy | free | busy |#        | free  | busy |#
+ *	                      span end                 span end
+ *
+ * All tags are on one list in the order of addresses. Segments fill a span without gaps, so a
+ * segment ends where the next tag starts: a tag has no size. Two free neighbours never stand side
+ * by side in a span; span ends are the barrier between spans.
+ *
+ *  - a BUSY tag is also in the table, by its start (hash.c);
+ *  - a FREE tag is also on the bin of its size (bins.c) and in the index by address (index.c);
+ *  - a span end is also in the index, so that a new span finds its place.
+ *
+ * Tags refer to each other by 32-bit offsets from the arena's base, in units of a tag's alignment: 40
+ * bytes a tag on 64-bit machines, everything included.
+ *
+ * The arena's lock guards all of it. Who waits, waits on the arena's queue under vmem_wait_lock.
+ */
+#ifndef VMEM_VMEM_INT_H
+#define VMEM_VMEM_INT_H
+
+#include <cooper/uma.h>
+#include <cooper/vmem.h>
+#include "sync/sync.h"
+#include "vmem/tag_source.h"
+
+#define VMEM_NAME_MAX   24 /* with the NUL */
+#define VMEM_QCACHE_MAX 16 /* quantum caches; sizes 1..16 quanta */
+#define BT_MAXFREE      32 /* spare tags that an arena keeps */
+
+/* ---- tags ------------------------------------------------------------------------------------------ */
+
+typedef uint32_t btref; /* a tag of this arena; 0: none */
+
+enum bt_type { BT_SPAN, BT_SPAN_STATIC, BT_FREE, BT_BUSY };
+
+struct vmem_btag {
+	vmem_addr_t start;     /* of the segment; of a span end: one past the span */
+	btref next, prev;      /* neighbours by address */
+	btref up, left, right; /* index: FREE and span ends */
+	union {
+		btref bin_next;   /* FREE */
+		btref hash_next;  /* BUSY */
+		btref spare_next; /* spare */
+	};
+	btref bin_prev;      /* FREE */
+	uint32_t type : 2;   /* enum bt_type */
+	uint32_t cached : 1; /* BUSY: belongs to a quantum cache */
+	uint32_t idle : 1;   /* BUSY, debug shape: lies in one now */
+	uint32_t level : 6;  /* index: the best alignment met in this subtree, log2 */
+	uint32_t max : 22;   /* index: the largest free size in this subtree, see size_code() */
+};
+
+#if UINTPTR_MAX > UINT32_MAX
+#define BT_SHIFT 3
+_Static_assert(sizeof(struct vmem_btag) == 40, "the bound on metadata rests on this");
+#else
+#define BT_SHIFT 2
+#endif
+
+/* ---- bins: two levels, 16 lists to a power of two; sizes below 32 quanta have a list each ------------- */
+
+#define BIN_BITS 4
+#define BIN_SUBS (1u << BIN_BITS)
+#define BIN_TOPS (8 * sizeof(vmem_size_t) - BIN_BITS + 1)
+
+struct bins {
+	uint64_t tops;           /* bit t: subs[t] != 0 */
+	uint16_t subs[BIN_TOPS]; /* bit s: head[t][s] != 0 */
+	btref head[BIN_TOPS][BIN_SUBS];
+};
+
+/* ---- the table of busy segments ------------------------------------------------------------------------ */
+
+#define TABLE_FIRST  64u   /* slots inside the arena */
+#define TABLE_PAGE   1024u /* slots in each of the first chunks */
+#define TABLE_CHUNKS (4 + 4 * 20)
+
+struct table {
+	uint32_t slots; /* in use, >= TABLE_FIRST; a linear hash: grows and shrinks by one */
+	uint32_t room;  /* that the chunks have */
+	uint16_t chunks;
+	bool busy; /* somebody is fetching or returning a chunk */
+	btref *chunk[TABLE_CHUNKS];
+	btref first[TABLE_FIRST];
+};
+
+/* ---- the arena -------------------------------------------------------------------------------------------- */
+
+struct quantum_cache {
+	uma_zone_t zone;
+	vmem_t *vm;
+	vmem_size_t size;
+	char name[VMEM_NAME_MAX + 16];
+};
+
+struct vmem_counts {
+	uint64_t allocs, frees, fails; /* xalloc and xfree; what quantum caches serve is theirs */
+	uint64_t imports, futile, releases, reclaims;
+	uint64_t sleeps;
+	uint64_t looks; /* tags and bins looked at in searches: the cost, in steps */
+};
+
+struct vmem {
+	struct mtx lock;
+	vmem_size_t quantum_mask;
+	uint8_t quantum_shift;
+	uint8_t nqcache;
+	bool allocated;    /* by vmem_create() */
+	bool own_tags;     /* only vmem_add_tags()'s; tags is NULL */
+	uintptr_t base;    /* of btref; 0 until the first tag comes */
+	btref first, last; /* tags in the order of addresses */
+	btref root;        /* index */
+	btref spare;       /* tags not in use */
+	uint32_t nspare;
+	uint32_t nbusy, nfree, nspan;
+	vmem_size_t size, inuse;
+	vmem_addr_t cursor; /* M_NEXTFIT goes on here */
+	vmem_size_t qcache_max;
+
+	struct tag_source *tags;
+	vmem_import_t *import;
+	vmem_release_t *release;
+	void *import_arg;
+	vmem_size_t import_quantum;
+	vmem_size_t limit; /* 0: none */
+	vmem_reclaim_t *reclaim;
+
+	struct vmem_counts counts;
+	struct waitq wait;    /* vmem_wait_lock */
+	struct list sleepers; /* on the list of arenas that are slept on; vmem_wait_lock */
+	struct list link;     /* vmem_arenas */
+	char name[VMEM_NAME_MAX];
+	struct quantum_cache qcache[VMEM_QCACHE_MAX];
+	struct table table;
+	struct bins bins;
+};
+_Static_assert(sizeof(struct vmem) <= VMEM_STORAGE, "VMEM_STORAGE holds an arena");
+
+extern struct list vmem_arenas; /* struct vmem; vmem_arenas_lock */
+extern struct mtx vmem_arenas_lock;
+
+/* ---- references ------------------------------------------------------------------------------------------- */
+
+static inline struct vmem_btag *
+bt_at(const vmem_t *vm, btref r) /* r != 0 */
+{
+	return ((struct vmem_btag *)(vm->base + ((uintptr_t)r << BT_SHIFT)));
+}
+
+static inline btref
+bt_ref(const vmem_t *vm, const struct vmem_btag *bt)
+{
+	return ((btref)(((uintptr_t)bt - vm->base) >> BT_SHIFT));
+}
+
+static inline struct vmem_btag *
+bt_get(const vmem_t *vm, btref r) /* NULL for 0 */
+{
+	return (r == 0 ? NULL : bt_at(vm, r));
+}
+
+static inline bool
+bt_is_span(const struct vmem_btag *bt)
+{
+	return (bt->type <= BT_SPAN_STATIC);
+}
+
+static inline vmem_size_t
+bt_size(const vmem_t *vm, const struct vmem_btag *bt) /* FREE or BUSY */
+{
+	return (bt_at(vm, bt->next)->start - bt->start);
+}
+
+static inline struct vmem_btag *
+bt_of_type(const vmem_t *vm, btref r, enum bt_type type) /* NULL: none there, or another type */
+{
+	struct vmem_btag *bt = bt_get(vm, r);
+
+	return (bt != NULL && bt->type == type ? bt : NULL);
+}
+
+/* ---- bins.c, hash.c, index.c ---------------------------------------------------------------------------------- */
+
+void bins_insert(vmem_t *vm, struct vmem_btag *bt, vmem_size_t size);
+void bins_remove(vmem_t *vm, struct vmem_btag *bt, vmem_size_t size);
+/* A segment of at least `size` off the tightest bin of which all are so large; NULL: none. */
+struct vmem_btag *bins_fit(vmem_t *vm, vmem_size_t size);
+/* Heads of the non-empty bins from the one of `size` upwards: the first, and the one after *bin. */
+struct vmem_btag *bins_from(vmem_t *vm, vmem_size_t size, unsigned *bin);
+struct vmem_btag *bins_after(vmem_t *vm, unsigned *bin);
+
+void hash_init(vmem_t *vm);
+void hash_insert(vmem_t *vm, struct vmem_btag *bt);
+struct vmem_btag *hash_remove(vmem_t *vm, vmem_addr_t addr); /* NULL: no such busy segment */
+struct vmem_btag *hash_lookup(vmem_t *vm, vmem_addr_t addr);
+/* Is a chunk wanted, or one idle? Asked under the lock; hash_adjust() acts on it with no lock. */
+bool hash_wants(const vmem_t *vm);
+bool hash_idle(const vmem_t *vm);
+void hash_adjust(vmem_t *vm);
+void *hash_from_storage(vmem_t *vm, void *storage, size_t *bytes);
+void hash_destroy(vmem_t *vm);
+
+void index_insert(vmem_t *vm, struct vmem_btag *bt);
+void index_remove(vmem_t *vm, struct vmem_btag *bt);
+void index_update(vmem_t *vm, struct vmem_btag *bt); /* its size changed, its place did not */
+uint32_t size_code(const vmem_t *vm, vmem_size_t size);
+vmem_size_t index_largest(vmem_t *vm);
+
+/* What a search may skip: subtrees with nothing so large, or nothing that meets the alignment. */
+struct prune {
+	uint32_t max;
+	uint32_t level;
+};
+struct vmem_btag *index_floor(vmem_t *vm, vmem_addr_t addr); /* the last node with start <= addr */
+struct vmem_btag *index_first(vmem_t *vm, struct prune p);
+struct vmem_btag *index_last(vmem_t *vm, struct prune p);
+struct vmem_btag *index_next(vmem_t *vm, struct vmem_btag *bt, struct prune p);
+struct vmem_btag *index_prev(vmem_t *vm, struct vmem_btag *bt, struct prune p);
+
+/* ---- segment.c: the algebra of tags ------------------------------------------------------------------------------ */
+
+/* Make [start, start + size) of the free segment bt busy; at most BT_CLIP spare tags are used. */
+struct vmem_btag *segment_take(
+    vmem_t *vm, struct vmem_btag *bt, vmem_addr_t start, vmem_size_t size);
+/* Free a busy segment that has left the table; returns the free segment that it is part of now. */
+struct vmem_btag *segment_free(vmem_t *vm, struct vmem_btag *bt);
+/* Add a span; at most BT_IMPORT spare tags. False: it overlaps, or its addresses wrap. */
+bool span_add(vmem_t *vm, vmem_addr_t addr, vmem_size_t size, enum bt_type type);
+/* The imported span that bt, free, is all of; NULL if it is not, or need not go back. */
+struct vmem_btag *span_of_free(vmem_t *vm, struct vmem_btag *bt);
+/* Take the span off that the free segment bt is all of. */
+void span_remove(vmem_t *vm, struct vmem_btag *bt, struct vmem_btag *end);
+
+/* ---- fit.c: a request and where it fits ---------------------------------------------------------------------------- */
+
+struct request {
+	vmem_size_t size, align, phase, nocross; /* rounded; align >= quantum */
+	vmem_addr_t min, max;
+	vmem_size_t
+	    enough;      /* any segment of this size can hold it, if the window does not cut it */
+	unsigned policy; /* one of M_VMEM_POLICY */
+	struct prune prune;
+	bool cached; /* of a size that belongs to a quantum cache */
+	bool refill; /* for the cache itself, which does not drain itself to fill itself */
+};
+
+/* Fill in what is derived. False: no arena can hold it, it overflows. */
+bool request_prepare(const vmem_t *vm, struct request *rq);
+/* Where in [lo, hi) (and the window) it fits: lowest or highest place. */
+bool request_fits(const struct request *rq, vmem_addr_t lo, vmem_addr_t hi, vmem_addr_t *startp);
+/* The segment for it, by its policy; NULL: none fits, which is exact. */
+struct vmem_btag *fit_find(vmem_t *vm, const struct request *rq, vmem_addr_t *startp);
+
+/* ---- spare.c: spare tags ------------------------------------------------------------------------------------------------ */
+
+/* Tags of one request while the arena is unlocked, and those to go back to the source. */
+struct purse {
+	btref tags;
+	uint32_t n;
+	uint32_t fresh; /* taken from the source by this request */
+};
+
+struct vmem_btag *spare_take(vmem_t *vm);
+void spare_adopt(vmem_t *vm, struct vmem_btag *bt); /* from outside */
+void spare_put(vmem_t *vm, struct vmem_btag *bt);
+/* See that the arena has BT_MAXALLOC (or `need`) spare tags; may drop the lock. 0 or ENOMEM. */
+int spare_fill(vmem_t *vm, struct purse *purse, unsigned need, int flags);
+/* Hide this request's tags while the lock is dropped (H11), and show them again. */
+void spare_hide(vmem_t *vm, struct purse *purse);
+void spare_show(vmem_t *vm, struct purse *purse);
+/* Take off what is to go back: after a request that failed or may use the reserve; over the bound. */
+void spare_unfill(vmem_t *vm, struct purse *purse);
+void spare_trim(vmem_t *vm, struct purse *purse);
+/* Give what was taken off back to the source; no lock held. */
+void spare_return(vmem_t *vm, struct purse *purse);
+
+/* ---- import.c, wait.c, qcache.c -------------------------------------------------------------------------------------------- */
+
+/* Give back the span that the free segment bt is all of; drops the lock meanwhile. */
+void import_release(vmem_t *vm, struct purse *purse, struct vmem_btag *bt, struct vmem_btag *end);
+enum import_result { IMPORT_NO, IMPORT_YES, IMPORT_FUTILE };
+/* With the lock, which it drops; IMPORT_YES: *bt and *start are the fit. */
+enum import_result import_span(vmem_t *vm, const struct request *rq, int flags, struct purse *purse,
+    struct vmem_btag **bt, vmem_addr_t *start);
+/* Would the request fit if everything between the first and the last address were free? */
+bool import_could_wait(vmem_t *vm, const struct request *rq);
+
+void arena_wait_start(void);
+void arena_wait_init(vmem_t *vm);
+void arena_wait_destroy(vmem_t *vm);
+uint64_t arena_wait_begin(void); /* before an attempt: what has happened so far */
+/* Sleep until more has happened than `seen`; returns what has. No lock held. */
+uint64_t arena_wait_sleep(vmem_t *vm, uint64_t seen, vmem_size_t need);
+void arena_wait_end(void);
+void arena_wait_event(vmem_t *vm); /* space or tags came back; no lock held */
+
+int vmem_take(vmem_t *vm, struct request *rq, int flags, vmem_addr_t *addrp);
+void vmem_give(vmem_t *vm, vmem_addr_t addr, vmem_size_t size, bool cached);
+
+void qcache_create(vmem_t *vm, vmem_size_t qcache_max);
+void qcache_destroy(vmem_t *vm);
+void qcache_drain(vmem_t *vm);
+
+#endif

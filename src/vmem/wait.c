@@ -1,0 +1,103 @@
+/*
+ * Waiting for space in an arena, and being woken by what may have made some.
+ *
+ * A thread that will not take no for an answer counts itself first, notes how many events there have
+ * been, makes an attempt, and sleeps only if there has been no event since: on its arena's queue,
+ * whose channel is the arena's name. An event is a free, an added span or a returned tag. It wakes the
+ * sleepers of its own arena, and those of every arena that imports, since their next import may now
+ * succeed: the thread that waits in a child arena is never asleep inside the parent, where a free in
+ * the child would not be noticed.
+ *
+ * Nothing is lost: who frees changes the arena under its lock and reads the count of sleepers after
+ * that; a sleeper raises the count before its attempt takes that lock. So either the attempt
+ * finds the space or the event finds the sleeper. vmem_wait_lock (rank WAIT) guards queues and events.
+ */
+#include "base/atomic.h"
+#include "vmem/vmem_int.h"
+
+CORE_STATE static struct mtx vmem_wait_lock = MTX_INIT("vmem wait", RANK_WAIT);
+CORE_STATE static struct list slept_on = LIST_INIT(slept_on); /* arenas, by `sleepers` */
+CORE_STATE static uint64_t events;
+CORE_STATE static uint32_t nsleepers; /* written under the lock, read without */
+
+void
+arena_wait_start(void)
+{
+	mtx_init(&vmem_wait_lock, "vmem wait", RANK_WAIT);
+}
+
+void
+arena_wait_init(vmem_t *vm)
+{
+	waitq_init(&vm->wait, vm->name);
+	list_init(&vm->sleepers);
+}
+
+void
+arena_wait_destroy(vmem_t *vm)
+{
+	mtx_lock(&vmem_wait_lock);
+	list_remove(&vm->sleepers);
+	mtx_unlock(&vmem_wait_lock);
+	CHECK(vm->wait.nwaiters == 0, "vmem_destroy: arena \"%s\" has %u sleepers", vm->name,
+	    vm->wait.nwaiters);
+	waitq_destroy(&vm->wait);
+}
+
+static void
+count_sleeper(int by, uint64_t *seen)
+{
+	mtx_lock(&vmem_wait_lock);
+	atomic_store_relaxed(&nsleepers, nsleepers + (uint32_t)by);
+	if (seen != NULL)
+		*seen = events;
+	mtx_unlock(&vmem_wait_lock);
+}
+
+uint64_t
+arena_wait_begin(void)
+{
+	uint64_t seen;
+
+	count_sleeper(1, &seen);
+	return (seen);
+}
+
+void
+arena_wait_end(void)
+{
+	count_sleeper(-1, NULL);
+}
+
+uint64_t
+arena_wait_sleep(vmem_t *vm, uint64_t seen, vmem_size_t need)
+{
+	mtx_lock(&vmem_wait_lock);
+	if (events == seen) {
+		vm->counts.sleeps++;
+		list_remove(&vm->sleepers);
+		list_append(&slept_on, &vm->sleepers);
+		waitq_sleep(&vm->wait, &vmem_wait_lock, need, 0);
+		if (vm->wait.nwaiters == 0)
+			list_remove(&vm->sleepers);
+	}
+	seen = events;
+	mtx_unlock(&vmem_wait_lock);
+	return (seen);
+}
+
+void
+arena_wait_event(vmem_t *vm)
+{
+	if (likely(atomic_load_relaxed(&nsleepers) == 0))
+		return;
+	mtx_lock(&vmem_wait_lock);
+	events++;
+	LIST_EACH (l, &slept_on) {
+		vmem_t *other = list_entry(l, vmem_t, sleepers);
+
+		if (other == vm || other->import != NULL)
+			waitq_wake_all(&other->wait);
+	}
+	mtx_unlock(&vmem_wait_lock);
+}
