@@ -307,7 +307,6 @@ depot_idle_trim(struct uma_zone *zone)
 			mtx_unlock(&zdom->lock);
 			continue;
 		}
-		zdom->limin -= zdom->limin / 4;
 		mtx_unlock(&zdom->lock);
 		depot_shrink_to(zone, d, target);
 		if (zone->keg != NULL)
