@@ -8,13 +8,13 @@
 #include <stdarg.h>
 #include <cooper/types.h>
 
-#define likely(x)    __builtin_expect(!!(x), 1)
-#define unlikely(x)  __builtin_expect(!!(x), 0)
-#define NOINLINE     __attribute__((noinline))
-#define ALWAYS_INLINE inline __attribute__((always_inline))
-#define ALIGNED(n)   __attribute__((aligned(n)))
+#define likely(x)        __builtin_expect(!!(x), 1)
+#define unlikely(x)      __builtin_expect(!!(x), 0)
+#define NOINLINE         __attribute__((noinline))
+#define ALWAYS_INLINE    inline __attribute__((always_inline))
+#define ALIGNED(n)       __attribute__((aligned(n)))
 #define PRINTFLIKE(f, a) __attribute__((format(printf, f, a)))
-#define NORETURN     __attribute__((noreturn))
+#define NORETURN         __attribute__((noreturn))
 
 /*
  * Every mutable global of the core carries this mark. The laboratory saves and restores the whole
@@ -22,20 +22,22 @@
  */
 #define CORE_STATE __attribute__((section("cooper_state")))
 
-#define nitems(a)           (sizeof(a) / sizeof((a)[0]))
-#define MIN(a, b)           ((a) < (b) ? (a) : (b))
-#define MAX(a, b)           ((a) > (b) ? (a) : (b))
-#define howmany(n, d)       (((n) + (d) - 1) / (d))
-#define is_pow2(n)          ((n) != 0 && ((n) & ((n) - 1)) == 0)
-#define round_up(n, p2)     (((n) + ((p2) - 1)) & ~(__typeof__(n))((p2) - 1))
-#define round_down(n, p2)   ((n) & ~(__typeof__(n))((p2) - 1))
-#define container_of(p, type, field) ((type *)((char *)(p) - offsetof(type, field)))
+#define nitems(a)                    (sizeof(a) / sizeof((a)[0]))
+#define MIN(a, b)                    ((a) < (b) ? (a) : (b))
+#define MAX(a, b)                    ((a) > (b) ? (a) : (b))
+#define howmany(n, d)                (((n) + (d)-1) / (d))
+#define is_pow2(n)                   ((n) != 0 && ((n) & ((n)-1)) == 0)
+#define round_up(n, p2)              (((n) + ((p2)-1)) & ~(__typeof__(n))((p2)-1))
+#define round_down(n, p2)            ((n) & ~(__typeof__(n))((p2)-1))
+#define container_of(p, type, field) ((type *)((char *)(p)-offsetof(type, field)))
 
 /* Index of the highest set bit plus one; 0 for 0: fls(9). */
 static inline unsigned
 fls_size(size_t v)
 {
-	return (v == 0 ? 0 : (unsigned)(8 * sizeof(unsigned long) - (unsigned)__builtin_clzl((unsigned long)v)));
+	return (v == 0 ? 0
+		       : (unsigned)(8 * sizeof(unsigned long) -
+				    (unsigned)__builtin_clzl((unsigned long)v)));
 }
 
 /* Index of the lowest set bit plus one; 0 for 0: ffs(9). */
@@ -62,15 +64,15 @@ extern bool core_debug; /* the shape's debug, copied; never changes after start 
 
 NORETURN void core_panic(const char *fmt, ...) PRINTFLIKE(1, 2);
 
-#define MUST(cond, ...)                                                                            \
-	do {                                                                                       \
-		if (unlikely(!(cond)))                                                             \
-			core_panic(__VA_ARGS__);                                                   \
+#define MUST(cond, ...)                          \
+	do {                                     \
+		if (unlikely(!(cond)))           \
+			core_panic(__VA_ARGS__); \
 	} while (0)
-#define CHECK(cond, ...)                                                                           \
-	do {                                                                                       \
-		if (unlikely(core_debug) && unlikely(!(cond)))                                     \
-			core_panic(__VA_ARGS__);                                                   \
+#define CHECK(cond, ...)                                       \
+	do {                                                   \
+		if (unlikely(core_debug) && unlikely(!(cond))) \
+			core_panic(__VA_ARGS__);               \
 	} while (0)
 
 /* ---- text without libc -------------------------------------------------------------------------
@@ -104,7 +106,8 @@ bool core_inject_hit(void);
 static inline bool
 inject_failure(void)
 {
-	return (unlikely(__atomic_load_n(&core_inject_at, __ATOMIC_RELAXED) != 0) && core_inject_hit());
+	return (
+	    unlikely(__atomic_load_n(&core_inject_at, __ATOMIC_RELAXED) != 0) && core_inject_hit());
 }
 
 #endif

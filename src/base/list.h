@@ -12,7 +12,10 @@ struct list {
 	struct list *next, *prev;
 };
 
-#define LIST_INIT(name) { &(name), &(name) }
+#define LIST_INIT(name)          \
+	{                        \
+		&(name), &(name) \
+	}
 
 static inline void
 list_init(struct list *l)
@@ -80,11 +83,11 @@ list_splice(struct list *to, struct list *from)
 }
 
 #define list_entry(l, type, field) container_of(l, type, field)
-#define list_first(head, type, field)                                                              \
+#define list_first(head, type, field) \
 	(list_empty(head) ? NULL : list_entry((head)->next, type, field))
 #define LIST_EACH(l, head) for (struct list *l = (head)->next; l != (head); l = l->next)
-#define LIST_EACH_SAFE(l, head)                                                                    \
-	for (struct list *l = (head)->next, *l##_next = l->next; l != (head);                      \
-	    l = l##_next, l##_next = l->next)
+#define LIST_EACH_SAFE(l, head)                                               \
+	for (struct list *l = (head)->next, *l##_next = l->next; l != (head); \
+	     l = l##_next, l##_next = l->next)
 
 #endif

@@ -15,9 +15,11 @@ struct out {
 
 struct spec {
 	bool left, zero;
+	char length; /* 'l', 'z', LONG_LONG or 0 */
 	unsigned width;
 	int precision; /* -1: none */
 };
+#define LONG_LONG 'L'
 
 static void
 put(struct out *o, char c)
@@ -79,107 +81,147 @@ put_number(struct out *o, uint64_t v, bool negative, bool hex, const struct spec
 			rest.width--;
 	} else if (negative)
 		*--p = '-';
-	put_padded(o, p, (size_t)(text + sizeof(text) - p), &rest,
-	    spec->zero && !spec->left ? '0' : ' ');
+	put_padded(
+	    o, p, (size_t)(text + sizeof(text) - p), &rest, spec->zero && !spec->left ? '0' : ' ');
 }
 
-/* The next argument of a number conversion; `size` is 0, 'l', 'L' (long long) or 'z'. */
-#define NEXT_ARG(ap, size, T_int, T_long, T_llong, T_z)                                            \
-	((size) == 'L'       ? (T_llong)va_arg(ap, T_llong)                                        \
-	    : (size) == 'l' ? (T_llong)va_arg(ap, T_long)                                         \
-	    : (size) == 'z' ? (T_llong)va_arg(ap, T_z)                                            \
-			     : (T_llong)va_arg(ap, T_int))
+/* The number after `*` or in digits at *fmt. */
+static int
+spec_number(const char **fmt, va_list *ap)
+{
+	int n = 0;
+
+	if (**fmt == '*') {
+		++*fmt;
+		return (va_arg(*ap, int));
+	}
+	for (; **fmt >= '0' && **fmt <= '9'; ++*fmt)
+		n = n * 10 + (**fmt - '0');
+	return (n);
+}
+
+/* What stands between the % and the conversion, which *fmt is left at. */
+static struct spec
+parse_spec(const char **fmt, va_list *ap)
+{
+	struct spec spec = { .precision = -1 };
+	int width;
+
+	for (; **fmt == '-' || **fmt == '0'; ++*fmt) {
+		spec.left |= **fmt == '-';
+		spec.zero |= **fmt == '0';
+	}
+	width = spec_number(fmt, ap);
+	spec.left |= width < 0;
+	spec.width = width < 0 ? 0u - (unsigned)width : (unsigned)width;
+	if (**fmt == '.') {
+		++*fmt;
+		spec.precision = spec_number(fmt, ap);
+	}
+	for (; **fmt == 'l' || **fmt == 'z'; ++*fmt)
+		spec.length = spec.length == 'l' ? LONG_LONG : **fmt;
+	return (spec);
+}
+
+static long long
+signed_arg(char length, va_list *ap)
+{
+	switch (length) {
+	case LONG_LONG:
+		return (va_arg(*ap, long long));
+	case 'l':
+		return (va_arg(*ap, long));
+	case 'z':
+		return (va_arg(*ap, ptrdiff_t));
+	default:
+		return (va_arg(*ap, int));
+	}
+}
+
+static unsigned long long
+unsigned_arg(char length, va_list *ap)
+{
+	switch (length) {
+	case LONG_LONG:
+		return (va_arg(*ap, unsigned long long));
+	case 'l':
+		return (va_arg(*ap, unsigned long));
+	case 'z':
+		return (va_arg(*ap, size_t));
+	default:
+		return (va_arg(*ap, unsigned));
+	}
+}
+
+static void
+put_string(struct out *o, const char *s, const struct spec *spec)
+{
+	size_t len = 0;
+
+	if (s == NULL)
+		s = "(null)";
+	while ((spec->precision < 0 || len < (size_t)spec->precision) && s[len] != '\0')
+		len++;
+	put_padded(o, s, len, spec, ' ');
+}
+
+static void
+convert(struct out *o, char conversion, const struct spec *spec, va_list *ap)
+{
+	long long v;
+	char c;
+
+	switch (conversion) {
+	case 'd':
+	case 'i':
+		v = signed_arg(spec->length, ap);
+		put_number(o, v < 0 ? 0 - (uint64_t)v : (uint64_t)v, v < 0, false, spec);
+		break;
+	case 'u':
+	case 'x':
+		put_number(o, unsigned_arg(spec->length, ap), false, conversion == 'x', spec);
+		break;
+	case 'p':
+		put(o, '0');
+		put(o, 'x');
+		put_number(o, (uintptr_t)va_arg(*ap, void *), false, true, spec);
+		break;
+	case 's':
+		put_string(o, va_arg(*ap, const char *), spec);
+		break;
+	case 'c':
+		c = (char)va_arg(*ap, int);
+		put_padded(o, &c, 1, spec, ' ');
+		break;
+	case '%':
+		put(o, '%');
+		break;
+	default: /* not ours: as it stands */
+		put(o, '%');
+		put(o, conversion);
+	}
+}
 
 int
 core_vsnprintf(char *buf, size_t size, const char *fmt, va_list ap)
 {
-	struct out o = {buf, size, 0};
+	struct out o = { buf, size, 0 };
+	va_list args; /* a parameter's address would be of another type where va_list is an array */
 
-	for (; *fmt != '\0'; fmt++) {
-		struct spec spec = {.precision = -1};
-		char length = 0;
+	va_copy(args, ap);
+	while (*fmt != '\0') {
+		struct spec spec;
 
 		if (*fmt != '%') {
-			put(&o, *fmt);
+			put(&o, *fmt++);
 			continue;
 		}
-		for (fmt++; *fmt == '-' || *fmt == '0'; fmt++) {
-			spec.left |= *fmt == '-';
-			spec.zero |= *fmt == '0';
-		}
-		if (*fmt == '*') {
-			int width = va_arg(ap, int);
-
-			spec.left |= width < 0;
-			spec.width = width < 0 ? 0u - (unsigned)width : (unsigned)width;
-			fmt++;
-		}
-		for (; *fmt >= '0' && *fmt <= '9'; fmt++)
-			spec.width = spec.width * 10 + (unsigned)(*fmt - '0');
-		if (*fmt == '.') {
-			spec.precision = 0;
-			if (*++fmt == '*') {
-				spec.precision = va_arg(ap, int);
-				fmt++;
-			}
-			for (; *fmt >= '0' && *fmt <= '9'; fmt++)
-				spec.precision = spec.precision * 10 + (*fmt - '0');
-		}
-		if (*fmt == 'z' || *fmt == 'l')
-			length = *fmt++;
-		if (length == 'l' && *fmt == 'l') {
-			length = 'L';
-			fmt++;
-		}
-		switch (*fmt) {
-		case 'd':
-		case 'i': {
-			long long v = NEXT_ARG(ap, length, int, long, long long, ptrdiff_t);
-
-			put_number(&o, v < 0 ? 0 - (uint64_t)v : (uint64_t)v, v < 0, false, &spec);
-			break;
-		}
-		case 'u':
-		case 'x': {
-			unsigned long long v = NEXT_ARG(ap, length, unsigned, unsigned long,
-			    unsigned long long, size_t);
-
-			put_number(&o, v, false, *fmt == 'x', &spec);
-			break;
-		}
-		case 'p':
-			put(&o, '0');
-			put(&o, 'x');
-			put_number(&o, (uintptr_t)va_arg(ap, void *), false, true, &spec);
-			break;
-		case 's': {
-			const char *s = va_arg(ap, const char *);
-			size_t len = 0;
-
-			if (s == NULL)
-				s = "(null)";
-			while ((spec.precision < 0 || len < (size_t)spec.precision) && s[len] != '\0')
-				len++;
-			put_padded(&o, s, len, &spec, ' ');
-			break;
-		}
-		case 'c': {
-			char c = (char)va_arg(ap, int);
-
-			put_padded(&o, &c, 1, &spec, ' ');
-			break;
-		}
-		case '%':
-			put(&o, '%');
-			break;
-		case '\0':
-			fmt--; /* a lone % at the end: let the loop see the end */
-			break;
-		default:
-			put(&o, '%');
-			put(&o, *fmt);
-		}
+		fmt++;
+		spec = parse_spec(&fmt, &args);
+		if (*fmt != '\0')
+			convert(&o, *fmt++, &spec, &args);
 	}
+	va_end(args);
 	if (size > 0)
 		buf[o.len < size ? o.len : size - 1] = '\0';
 	return ((int)o.len);

@@ -17,10 +17,10 @@
 #include <cooper/cooper.h>
 #include "machine_param.h"
 
-#define PAGE_SIZE ((vm_size_t)1 << PAGE_SHIFT)
-#define PAGE_MASK (PAGE_SIZE - 1)
-#define atop(n)   ((n) >> PAGE_SHIFT)
-#define ptoa(n)   ((vm_size_t)(n) << PAGE_SHIFT)
+#define PAGE_SIZE     ((vm_size_t)1 << PAGE_SHIFT)
+#define PAGE_MASK     (PAGE_SIZE - 1)
+#define atop(n)       ((n) >> PAGE_SHIFT)
+#define ptoa(n)       ((vm_size_t)(n) << PAGE_SHIFT)
 #define round_page(n) (((n) + PAGE_MASK) & ~PAGE_MASK)
 #define trunc_page(n) ((n) & ~PAGE_MASK)
 
@@ -96,11 +96,11 @@ bool machine_discard(vm_paddr_t pa, unsigned long n);
 
 /* ---- CPUs and threads ---------------------------------------------------------------------------- */
 
-unsigned machine_cpu(void);                   /* the CPU we are on; may be stale at once */
-unsigned machine_cpu_domain(unsigned cpu);    /* its memory domain */
-void machine_bind(int cpu);                   /* stay on cpu; -1 = anywhere (shape.pin, DRAIN_CPU) */
-uint64_t machine_thread_id(void);             /* for people; the kernel's tid on posix */
-bool machine_alone(void);                     /* no other thread was ever started */
+unsigned machine_cpu(void);                /* the CPU we are on; may be stale at once */
+unsigned machine_cpu_domain(unsigned cpu); /* its memory domain */
+void machine_bind(int cpu);                /* stay on cpu; -1 = anywhere (shape.pin, DRAIN_CPU) */
+uint64_t machine_thread_id(void);          /* for people; the kernel's tid on posix */
+bool machine_alone(void);                  /* no other thread was ever started */
 
 /*
  * Around a fork: hold the machine's own locks (each CPU's and its internal ones), release them, or
@@ -112,7 +112,7 @@ void machine_fork_child(void);
 
 /* What the core keeps for each thread; zero when the thread is first seen. */
 #define THREAD_RANKS    16 /* at least sync.h's RANK_COUNT */
-#define THREAD_SMR_NEST 4  /* most read sections, each of another smr, that a thread may have open */
+#define THREAD_SMR_NEST 4 /* most read sections, each of another smr, that a thread may have open */
 struct mtx;
 struct smr;
 
@@ -121,14 +121,14 @@ struct thread_state {
 	uint32_t entered_cpu;        /* the machine's: CPU + 1 while entered, 0 otherwise */
 	uint16_t held[THREAD_RANKS]; /* sync: locks held of each rank; debug shape only */
 	const struct mtx *last[THREAD_RANKS]; /* sync: the latest of them */
-	int32_t bound_cpu;           /* machine_bind(): CPU + 1, 0 = unbound */
-	struct {                     /* smr: the read sections open, in order of entry */
+	int32_t bound_cpu;                    /* machine_bind(): CPU + 1, 0 = unbound */
+	struct {                              /* smr: the read sections open, in order of entry */
 		struct smr *smr;
-		uint32_t *count;     /* where it was counted in, and will be counted out */
+		uint32_t *count; /* where it was counted in, and will be counted out */
 	} smr[THREAD_SMR_NEST];
-	uint32_t smr_nest;           /* smr: how many */
-	bool in_reclaim;             /* this thread is running a reclaim or page-daemon pass */
-	uint64_t machine[4];         /* the machine's own */
+	uint32_t smr_nest;   /* smr: how many */
+	bool in_reclaim;     /* this thread is running a reclaim or page-daemon pass */
+	uint64_t machine[4]; /* the machine's own */
 };
 static inline struct thread_state *machine_thread_state(void);
 
@@ -158,7 +158,7 @@ void machine_unpark(struct thread_state *ts);
 
 /* ---- the console and the end ---------------------------------------------------------------------- */
 
-void machine_print(const char *text, size_t len);          /* best effort, never allocates */
+void machine_print(const char *text, size_t len);               /* best effort, never allocates */
 __attribute__((noreturn)) void machine_panic(const char *line); /* print it and stop */
 
 #include "machine_inline.h"

@@ -36,14 +36,14 @@
 #include "base/base.h"
 
 #define PERCPU_CLOSED 0xffffu /* a count that fails both pop and push */
-#define PERCPU_STRIDE 128     /* sizeof(struct percpu); a power of two so that indexing is a shift */
+#define PERCPU_STRIDE 128 /* sizeof(struct percpu); a power of two so that indexing is a shift */
 
 struct percpu_stack {
-	uint64_t word;    /* hot: (pops << 16) | count, or closed */
-	void **items;     /* hot: the bucket's slots; slot [count - 1] is the top */
-	uint32_t max;     /* hot: push fails at count >= max; 0: pops only */
-	uint16_t count;   /* shadow: true count while entered */
-	bool open;        /* shadow: open to the fast path on exit? */
+	uint64_t word;  /* hot: (pops << 16) | count, or closed */
+	void **items;   /* hot: the bucket's slots; slot [count - 1] is the top */
+	uint32_t max;   /* hot: push fails at count >= max; 0: pops only */
+	uint16_t count; /* shadow: true count while entered */
+	bool open;      /* shadow: open to the fast path on exit? */
 	uint8_t spare;
 };
 

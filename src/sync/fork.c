@@ -10,8 +10,8 @@
  */
 #include "sync/sync_int.h"
 
-#define PATIENCE    64    /* looks at one lock before all are let go */
-#define LOOK_AGAIN  20000 /* ns between them */
+#define PATIENCE   64    /* looks at one lock before all are let go */
+#define LOOK_AGAIN 20000 /* ns between them */
 
 CORE_STATE static bool held; /* between prepare and parent or child; by the forking thread */
 
@@ -40,7 +40,7 @@ static void
 release_until(const struct mtx *end)
 {
 	for (unsigned rank = 0; rank < RANK_COUNT; rank++)
-		LIST_EACH(l, &mtx_registry[rank]) {
+		LIST_EACH (l, &mtx_registry[rank]) {
 			struct mtx *m = list_entry(l, struct mtx, registry);
 
 			if (m == end)
@@ -53,7 +53,7 @@ static bool
 take_all(void)
 {
 	for (unsigned rank = 0; rank < RANK_COUNT; rank++)
-		LIST_EACH(l, &mtx_registry[rank]) {
+		LIST_EACH (l, &mtx_registry[rank]) {
 			struct mtx *m = list_entry(l, struct mtx, registry);
 
 			if (!take(m)) {
@@ -69,7 +69,7 @@ sync_fork_prepare(void)
 {
 	if (machine_alone())
 		return;
-	LIST_EACH(l, &sx_registry)
+	LIST_EACH (l, &sx_registry)
 		sx_xlock(list_entry(l, struct sx, registry));
 	for (;;) {
 		machine_lock(&registry_lock);
@@ -91,7 +91,7 @@ sync_fork_parent(void)
 	machine_fork_parent();
 	release_until(NULL);
 	machine_unlock(&registry_lock);
-	LIST_EACH(l, &sx_registry)
+	LIST_EACH (l, &sx_registry)
 		sx_xunlock(list_entry(l, struct sx, registry));
 }
 
@@ -103,11 +103,11 @@ sync_fork_child(void)
 		return;
 	held = false;
 	for (unsigned rank = 0; rank < RANK_COUNT; rank++)
-		LIST_EACH(l, &mtx_registry[rank])
-			list_entry(l, struct mtx, registry)->lock = (struct machine_lock){0};
-	registry_lock = (struct machine_lock){0};
+		LIST_EACH (l, &mtx_registry[rank])
+			list_entry(l, struct mtx, registry)->lock = (struct machine_lock){ 0 };
+	registry_lock = (struct machine_lock){ 0 };
 	waitq_forget_sleepers();
-	LIST_EACH(l, &sx_registry) {
+	LIST_EACH (l, &sx_registry) {
 		struct sx *sx = list_entry(l, struct sx, registry);
 
 		sx->exclusive_waiters = 0;

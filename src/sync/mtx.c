@@ -15,8 +15,9 @@ CORE_STATE struct machine_lock registry_lock;
 const char *
 rank_name(enum lock_rank rank)
 {
-	static const char *const names[RANK_COUNT] = {"none", "RECLAIM", "TYPES", "ARENAS", "ZONES",
-	    "TAGS", "ARENA", "CROSS", "ZDOMAIN", "KEG", "SMR", "PAGE", "WAIT", "TABLE", "CPU"};
+	static const char *const names[RANK_COUNT] = { "none", "RECLAIM", "TYPES", "ARENAS",
+		"ZONES", "TAGS", "ARENA", "CROSS", "ZDOMAIN", "KEG", "SMR", "PAGE", "WAIT", "TABLE",
+		"CPU" };
 
 	return (rank < RANK_COUNT ? names[rank] : "unknown");
 }
@@ -34,7 +35,7 @@ void
 mtx_init(struct mtx *m, const char *name, enum lock_rank rank)
 {
 	MUST(rank > 0 && rank < RANK_CPU, "mtx_init: %s: rank %u is not a mutex's", name, rank);
-	*m = (struct mtx){.rank = (uint8_t)rank, .name = name};
+	*m = (struct mtx){ .rank = (uint8_t)rank, .name = name };
 	machine_lock(&registry_lock);
 	list_append(&mtx_registry[rank], &m->registry);
 	machine_unlock(&registry_lock);
@@ -54,11 +55,12 @@ rank_check(const char *func, const char *name, enum lock_rank rank)
 {
 	const struct thread_state *ts = machine_thread_state();
 
-	CHECK(ts->entered_cpu == 0, "%s: %s (%s) taken while CPU %u's caches are entered", func, name,
-	    rank_name(rank), ts->entered_cpu - 1);
+	CHECK(ts->entered_cpu == 0, "%s: %s (%s) taken while CPU %u's caches are entered", func,
+	    name, rank_name(rank), ts->entered_cpu - 1);
 	for (unsigned r = rank; r < RANK_COUNT; r++)
 		CHECK(ts->held[r] == 0, "%s: %s (%s) taken while holding %s (%s)", func, name,
-		    rank_name(rank), ts->last[r] != NULL ? ts->last[r]->name : "an sx", rank_name(r));
+		    rank_name(rank), ts->last[r] != NULL ? ts->last[r]->name : "an sx",
+		    rank_name(r));
 }
 
 void
@@ -87,8 +89,7 @@ void
 mtx_lock(struct mtx *m)
 {
 	if (unlikely(core_debug)) {
-		CHECK(!mtx_owned(m), "mtx_lock: %s is already held by this thread",
-		    m->name);
+		CHECK(!mtx_owned(m), "mtx_lock: %s is already held by this thread", m->name);
 		rank_check("mtx_lock", m->name, m->rank);
 	}
 	if (unlikely(!machine_trylock(&m->lock))) {
@@ -113,8 +114,7 @@ void
 mtx_unlock(struct mtx *m)
 {
 	if (unlikely(core_debug)) {
-		CHECK(mtx_owned(m), "mtx_unlock: %s is not held by this thread",
-		    m->name);
+		CHECK(mtx_owned(m), "mtx_unlock: %s is not held by this thread", m->name);
 		atomic_store_relaxed(&m->owner, NULL);
 		rank_forget(m->rank);
 	}

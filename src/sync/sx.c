@@ -10,7 +10,7 @@
 void
 sx_init(struct sx *sx, const char *name, enum lock_rank rank)
 {
-	*sx = (struct sx){.rank = (uint8_t)rank};
+	*sx = (struct sx){ .rank = (uint8_t)rank };
 	mtx_init(&sx->lock, name, RANK_WAIT);
 	waitq_init(&sx->queue, name);
 	machine_lock(&registry_lock);

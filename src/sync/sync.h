@@ -36,8 +36,21 @@
 #include "machine/machine.h"
 
 enum lock_rank {
-	RANK_RECLAIM = 1, RANK_TYPES, RANK_ARENAS, RANK_ZONES, RANK_TAGS, RANK_ARENA, RANK_CROSS,
-	RANK_ZDOMAIN, RANK_KEG, RANK_SMR, RANK_PAGE, RANK_WAIT, RANK_TABLE, RANK_CPU, RANK_COUNT
+	RANK_RECLAIM = 1,
+	RANK_TYPES,
+	RANK_ARENAS,
+	RANK_ZONES,
+	RANK_TAGS,
+	RANK_ARENA,
+	RANK_CROSS,
+	RANK_ZDOMAIN,
+	RANK_KEG,
+	RANK_SMR,
+	RANK_PAGE,
+	RANK_WAIT,
+	RANK_TABLE,
+	RANK_CPU,
+	RANK_COUNT
 };
 _Static_assert(RANK_COUNT <= THREAD_RANKS, "a thread's books have room for each rank");
 
@@ -45,20 +58,24 @@ _Static_assert(RANK_COUNT <= THREAD_RANKS, "a thread's books have room for each 
 
 struct mtx {
 	struct machine_lock lock;
-	uint8_t rank;                /* enum lock_rank */
-	struct thread_state *owner;  /* debug shape only */
-	const char *name;            /* kept by reference */
-	struct list registry;        /* on the list of this rank */
-	uint64_t contended;          /* times lock() had to wait; under the lock */
+	uint8_t rank;               /* enum lock_rank */
+	struct thread_state *owner; /* debug shape only */
+	const char *name;           /* kept by reference */
+	struct list registry;       /* on the list of this rank */
+	uint64_t contended;         /* times lock() had to wait; under the lock */
 };
 
 void mtx_init(struct mtx *m, const char *name, enum lock_rank rank);
-void mtx_destroy(struct mtx *m);  /* must be unlocked */
+void mtx_destroy(struct mtx *m); /* must be unlocked */
 void mtx_lock(struct mtx *m);
-bool mtx_trylock(struct mtx *m);  /* exempt from the order: it cannot deadlock */
+bool mtx_trylock(struct mtx *m); /* exempt from the order: it cannot deadlock */
 void mtx_unlock(struct mtx *m);
 bool mtx_owned(const struct mtx *m); /* exact in the debug shape; "somebody's" otherwise */
-#define MTX_INIT(nm, rk) { .rank = (rk), .name = (nm) } /* static; mtx_init() it at start */
+
+/* A static mtx's name and rank; it is still to be given to mtx_init() at start. */
+/* clang-format off */
+#define MTX_INIT(nm, rk) { .rank = (rk), .name = (nm) }
+/* clang-format on */
 
 /* CHECK that this thread holds no mtx and has entered no CPU's caches: "may sleep here". */
 void sync_assert_may_sleep(const char *func);
@@ -66,10 +83,11 @@ void sync_assert_may_sleep(const char *func);
 /* ---- wait queues ---------------------------------------------------------------------------------- */
 
 struct waitq {
-	const char *name;    /* the channel: "vmwait", "zonelimit", "btalloc", an arena's name, ... */
-	struct list waiters; /* struct waiter, oldest first; the caller's mtx and TABLE to change it */
+	const char *name; /* the channel: "vmwait", "zonelimit", "btalloc", an arena's name, ... */
+	struct list
+	    waiters; /* struct waiter, oldest first; the caller's mtx and TABLE to change it */
 	uint32_t nwaiters;
-	struct list table;   /* on the table of channels while nwaiters > 0 */
+	struct list table;       /* on the table of channels while nwaiters > 0 */
 	struct channel *channel; /* shared counters of this name; set at first sleep */
 };
 
@@ -138,7 +156,7 @@ void sync_each_channel(void (*fn)(const struct channel *, void *), void *arg);
 
 /* ---- start and fork ---------------------------------------------------------------------------------- */
 
-void sync_start(void);        /* before the first mtx_init */
+void sync_start(void); /* before the first mtx_init */
 
 /*
  * For pthread_atfork(): hold every lock, in order, so that no core state is half-way; release them;

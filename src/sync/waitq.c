@@ -31,7 +31,7 @@ waitq_start(void)
 void
 waitq_init(struct waitq *q, const char *name)
 {
-	*q = (struct waitq){.name = name};
+	*q = (struct waitq){ .name = name };
 	list_init(&q->waiters);
 	list_init(&q->table);
 }
@@ -62,7 +62,7 @@ channel_find(const char *name)
 
 	if (nchannels >= MAX_CHANNELS)
 		name = "other";
-	LIST_EACH(l, &sync_channels) {
+	LIST_EACH (l, &sync_channels) {
 		ch = list_entry(l, struct channel, link);
 		if (channel_has_name(ch, name))
 			return (ch);
@@ -112,8 +112,10 @@ dequeue(struct waitq *q, struct waiter *w)
 int
 waitq_sleep(struct waitq *q, struct mtx *m, uint64_t need, uint64_t deadline)
 {
-	struct waiter w = {.thread = machine_thread_state(), .id = machine_thread_id(),
-	    .since = machine_now(), .need = need};
+	struct waiter w = { .thread = machine_thread_state(),
+		.id = machine_thread_id(),
+		.since = machine_now(),
+		.need = need };
 	bool timed_out;
 
 	CHECK(mtx_owned(m), "waitq_sleep: %s: %s is not held", q->name, m->name);
@@ -170,12 +172,12 @@ void
 sync_each_wait(void (*fn)(const struct wait_info *, void *), void *arg)
 {
 	mtx_lock(&table_lock);
-	LIST_EACH(l, &sync_waiting) {
+	LIST_EACH (l, &sync_waiting) {
 		const struct waitq *q = list_entry(l, struct waitq, table);
 
-		LIST_EACH(k, &q->waiters) {
+		LIST_EACH (k, &q->waiters) {
 			const struct waiter *w = list_entry(k, struct waiter, link);
-			struct wait_info info = {q->name, w->id, w->since, w->need};
+			struct wait_info info = { q->name, w->id, w->since, w->need };
 
 			fn(&info, arg);
 		}
@@ -187,7 +189,7 @@ void
 sync_each_channel(void (*fn)(const struct channel *, void *), void *arg)
 {
 	mtx_lock(&table_lock);
-	LIST_EACH(l, &sync_channels)
+	LIST_EACH (l, &sync_channels)
 		fn(list_entry(l, struct channel, link), arg);
 	mtx_unlock(&table_lock);
 }
@@ -195,7 +197,7 @@ sync_each_channel(void (*fn)(const struct channel *, void *), void *arg)
 void
 waitq_forget_sleepers(void)
 {
-	LIST_EACH_SAFE(l, &sync_waiting) {
+	LIST_EACH_SAFE (l, &sync_waiting) {
 		struct waitq *q = list_entry(l, struct waitq, table);
 
 		list_init(&q->waiters);

@@ -11,20 +11,21 @@
 
 /* ---- text: against libc's snprintf ------------------------------------------------------------------ */
 
-#define SAME(...)                                                                                  \
-	do {                                                                                       \
-		char ours[128], theirs[128];                                                       \
-		int n = core_snprintf(ours, sizeof(ours), __VA_ARGS__);                            \
-                                                                                                   \
-		assert_int_equal(n, snprintf(theirs, sizeof(theirs), __VA_ARGS__));                \
-		assert_string_equal(ours, theirs);                                                 \
+#define SAME(...)                                                                   \
+	do {                                                                        \
+		char ours[128], theirs[128];                                        \
+		int n = core_snprintf(ours, sizeof(ours), __VA_ARGS__);             \
+                                                                                    \
+		assert_int_equal(n, snprintf(theirs, sizeof(theirs), __VA_ARGS__)); \
+		assert_string_equal(ours, theirs);                                  \
 	} while (0)
 
 static void
 text_like_libc(void **state)
 {
-	static const uint64_t values[] = {0, 1, 9, 10, 11, 99, 100, 65535, 65536, 99999, 655360,
-	    UINT32_MAX, UINT32_MAX + 1ull, 999999999999ull, INT64_MAX, UINT64_MAX - 1, UINT64_MAX};
+	static const uint64_t values[] = { 0, 1, 9, 10, 11, 99, 100, 65535, 65536, 99999, 655360,
+		UINT32_MAX, UINT32_MAX + 1ull, 999999999999ull, INT64_MAX, UINT64_MAX - 1,
+		UINT64_MAX };
 
 	(void)state;
 	for (unsigned i = 0; i < nitems(values); i++) {
@@ -70,7 +71,8 @@ static void
 panic_is_one_line(void **state)
 {
 	(void)state;
-	expect_stop(stop_saying_so, (void *)(uintptr_t)0xbeef, "cooper: zone widgets: item 0xbeef has -3\n");
+	expect_stop(stop_saying_so, (void *)(uintptr_t)0xbeef,
+	    "cooper: zone widgets: item 0xbeef has -3\n");
 }
 
 /* ---- arithmetic ------------------------------------------------------------------------------------- */
@@ -109,7 +111,7 @@ struct node {
 static void
 expect_order(struct list *head, const char *order)
 {
-	LIST_EACH(l, head) {
+	LIST_EACH (l, head) {
 		assert_int_equal(list_entry(l, struct node, link)->value, *order - '0');
 		assert_ptr_equal(l->next->prev, l);
 		order++;
@@ -143,7 +145,7 @@ lists_keep_order(void **state)
 	assert_true(list_empty(&b));
 	list_splice(&a, &b);
 	expect_order(&a, "0234");
-	LIST_EACH_SAFE(l, &a)
+	LIST_EACH_SAFE (l, &a)
 		if (list_entry(l, struct node, link)->value % 2 == 0)
 			list_remove(l);
 	expect_order(&a, "3");
@@ -203,7 +205,7 @@ clumsy_snapshot(void *out, void *arg)
 static void
 run_leaky(void *arg)
 {
-	struct inject_case c = {clumsy_attempt, clumsy_undo, clumsy_snapshot, sizeof(int), arg};
+	struct inject_case c = { clumsy_attempt, clumsy_undo, clumsy_snapshot, sizeof(int), arg };
 
 	inject_each(&c);
 }
@@ -211,13 +213,14 @@ run_leaky(void *arg)
 static void
 injection_loop_finds_leak(void **state)
 {
-	struct clumsy tidy = {0, false}, leaky = {0, true};
-	struct inject_case c = {clumsy_attempt, clumsy_undo, clumsy_snapshot, sizeof(int), &tidy};
+	struct clumsy tidy = { 0, false }, leaky = { 0, true };
+	struct inject_case c = { clumsy_attempt, clumsy_undo, clumsy_snapshot, sizeof(int), &tidy };
 
 	(void)state;
 	assert_int_equal(inject_each(&c), 3);
 	assert_int_equal(tidy.taken, 0);
-	expect_stop(run_leaky, &leaky, "failure of request 3 of 3 left byte 0 of the snapshot changed");
+	expect_stop(
+	    run_leaky, &leaky, "failure of request 3 of 3 left byte 0 of the snapshot changed");
 }
 
 TEST_MAIN(cmocka_unit_test(text_like_libc), cmocka_unit_test(text_is_cut_and_counted),

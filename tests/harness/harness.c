@@ -20,13 +20,14 @@
 /* ---- the program ------------------------------------------------------------------------------------ */
 
 struct machine_shape harness_shape = {
-    .ncpus = 2, .ndomains = 1, .direct_map = true, .pin = true, .physmem = 64 << 20};
+	.ncpus = 2, .ndomains = 1, .direct_map = true, .pin = true, .physmem = 64 << 20
+};
 
 /* Command-line words are those of COOPER_OPTIONS: "--cpus 2" is "cpus=2". */
 static void
 parse_arguments(int argc, char **argv, struct machine_shape *shape)
 {
-	static const char *const flags[] = {"--debug", "--daemon"};
+	static const char *const flags[] = { "--debug", "--daemon" };
 	char text[512] = "";
 	struct machine_options options;
 	const char *why;
@@ -46,8 +47,8 @@ parse_arguments(int argc, char **argv, struct machine_shape *shape)
 		else if (strcmp(argv[i], "--only") == 0)
 			cmocka_set_test_filter(argv[++i]);
 		else {
-			len += (size_t)snprintf(text + len, sizeof(text) - len, "%s=%s,",
-			    argv[i] + 2, argv[i + 1]);
+			len += (size_t)snprintf(
+			    text + len, sizeof(text) - len, "%s=%s,", argv[i] + 2, argv[i + 1]);
 			i++;
 		}
 		if (len >= sizeof(text))
@@ -61,8 +62,10 @@ parse_arguments(int argc, char **argv, struct machine_shape *shape)
 	machine_options_apply(&options, shape);
 	return;
 usage:
-	fprintf(stderr, "usage: %s [--shape i386|amd64] [--cpus N] [--domains N] [--physmem SIZE]\n"
-			"    [--kva SIZE] [--debug] [--daemon] [--real] [--only PATTERN]\n", argv[0]);
+	fprintf(stderr,
+	    "usage: %s [--shape i386|amd64] [--cpus N] [--domains N] [--physmem SIZE]\n"
+	    "    [--kva SIZE] [--debug] [--daemon] [--real] [--only PATTERN]\n",
+	    argv[0]);
 	exit(2);
 }
 
@@ -109,13 +112,14 @@ struct ending {
 static void
 child_prepare(int fd)
 {
-	static const int faults[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
-	struct rlimit none = {0, 0};
+	static const int faults[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT };
+	struct rlimit none = { 0, 0 };
 
 	setrlimit(RLIMIT_CORE, &none);
 	for (unsigned i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
 		signal(faults[i], SIG_DFL);
-	setenv("CMOCKA_TEST_ABORT", "1", 1); /* a failed assertion must not jump to the parent's tests */
+	setenv("CMOCKA_TEST_ABORT", "1",
+	    1); /* a failed assertion must not jump to the parent's tests */
 	dup2(fd, STDERR_FILENO);
 	close(fd);
 }
@@ -146,8 +150,8 @@ run_child(void (*fn)(void *), void *arg, struct ending *end)
 	assert_true(pid > 0);
 	close(fd[1]);
 	while (len < sizeof(end->text) - 1 &&
-	    ((n = read(fd[0], end->text + len, sizeof(end->text) - 1 - len)) > 0 ||
-		(n < 0 && errno == EINTR)))
+	       ((n = read(fd[0], end->text + len, sizeof(end->text) - 1 - len)) > 0 ||
+		   (n < 0 && errno == EINTR)))
 		if (n > 0)
 			len += (size_t)n;
 	end->text[len] = '\0';
@@ -163,14 +167,15 @@ in_child(void (*fn)(void *), void *arg)
 
 	run_child(fn, arg, &end);
 	if (!WIFEXITED(end.status) || WEXITSTATUS(end.status) != 0)
-		fail_msg("child ended with status 0x%x, saying: %s", (unsigned)end.status, end.text);
+		fail_msg(
+		    "child ended with status 0x%x, saying: %s", (unsigned)end.status, end.text);
 }
 
 static bool
 stopped_saying(const struct ending *end, const char *text)
 {
 	return (WIFSIGNALED(end->status) && WTERMSIG(end->status) == SIGABRT &&
-	    strstr(end->text, text) != NULL);
+		strstr(end->text, text) != NULL);
 }
 
 void
@@ -213,8 +218,9 @@ misuse_in_child(void *p)
 int
 expect_misuse(int (*fn)(void *), void *arg, const char *text)
 {
-	struct misuse m = {fn, arg, mmap(NULL, sizeof(int), PROT_READ | PROT_WRITE,
-					MAP_SHARED | MAP_ANONYMOUS, -1, 0)};
+	struct misuse m = { fn, arg,
+		mmap(
+		    NULL, sizeof(int), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0) };
 	int result = 0;
 
 	assert_ptr_not_equal(m.result, MAP_FAILED);
@@ -254,7 +260,7 @@ side_start(void (*fn)(void *), void *arg, int cpu)
 	struct side_thread *t = malloc(sizeof(*t));
 
 	TEST_MUST(t != NULL);
-	*t = (struct side_thread){.fn = fn, .arg = arg, .cpu = cpu};
+	*t = (struct side_thread){ .fn = fn, .arg = arg, .cpu = cpu };
 	TEST_MUST(pthread_create(&t->thread, NULL, side_main, t) == 0);
 	return (t);
 }
@@ -288,9 +294,9 @@ run_threads(unsigned n, void (*fn)(struct test_thread *), void *arg)
 
 	TEST_MUST(n > 0 && pthread_barrier_init(&barrier, NULL, n) == 0);
 	for (unsigned i = 0; i < n; i++) {
-		run[i] = (struct run){{i, n, arg, &barrier}, fn};
-		side[i] = side_start(run_main, &run[i],
-		    cooper_shape()->pin ? (int)(i % cooper_shape()->ncpus) : -1);
+		run[i] = (struct run){ { i, n, arg, &barrier }, fn };
+		side[i] = side_start(
+		    run_main, &run[i], cooper_shape()->pin ? (int)(i % cooper_shape()->ncpus) : -1);
 	}
 	for (unsigned i = 0; i < n; i++)
 		side_join(side[i]);
@@ -321,8 +327,8 @@ count_sleeper(const struct wait_info *info, void *p)
 void
 wait_for_sleepers(const char *channel, unsigned n)
 {
-	struct timespec nap = {0, 200000};
-	struct sleepers s = {channel, 0};
+	struct timespec nap = { 0, 200000 };
+	struct sleepers s = { channel, 0 };
 
 	for (unsigned tries = 0; tries < 100000; tries++) {
 		s.count = 0;
@@ -366,8 +372,10 @@ inject_each(const struct inject_case *c)
 		c->snapshot(after, c->arg);
 		for (size_t i = 0; i < c->snapshot_size; i++)
 			if (before[i] != after[i])
-				fail_msg("failure of request %llu of %llu left byte %zu of the snapshot "
-					 "changed", (unsigned long long)k, (unsigned long long)seen, i);
+				fail_msg(
+				    "failure of request %llu of %llu left byte %zu of the snapshot "
+				    "changed",
+				    (unsigned long long)k, (unsigned long long)seen, i);
 	}
 	fail_msg("no success after %d injected failures", MAX_FAILURES);
 	return (failed);

@@ -43,12 +43,12 @@
 #include "machine/machine.h"
 #include "sync/sync.h"
 
-#define TEST_MAIN(...)                                                                             \
-	int main(int argc, char **argv)                                                            \
-	{                                                                                          \
-		const struct CMUnitTest tests[] = {__VA_ARGS__};                                   \
-                                                                                                   \
-		return (harness_main(argc, argv, tests, sizeof(tests) / sizeof(tests[0])));        \
+#define TEST_MAIN(...)                                                                      \
+	int main(int argc, char **argv)                                                     \
+	{                                                                                   \
+		const struct CMUnitTest tests[] = { __VA_ARGS__ };                          \
+                                                                                            \
+		return (harness_main(argc, argv, tests, sizeof(tests) / sizeof(tests[0]))); \
 	}
 int harness_main(int argc, char **argv, const struct CMUnitTest *tests, size_t ntests);
 
@@ -59,20 +59,20 @@ extern struct machine_shape harness_shape;
 int harness_start(const struct machine_shape *shape, const char **why);
 
 /* Stop the program with one line; for any thread. */
-#define TEST_MUST(cond)                                                                            \
-	do {                                                                                       \
-		if (!(cond))                                                                       \
-			harness_fail(__FILE__, __LINE__, #cond);                                   \
+#define TEST_MUST(cond)                                          \
+	do {                                                     \
+		if (!(cond))                                     \
+			harness_fail(__FILE__, __LINE__, #cond); \
 	} while (0)
 __attribute__((noreturn)) void harness_fail(const char *file, int line, const char *what);
 
 /* Leave this test, saying so, in a shape that it is not about. */
-#define NEED(cond)                                                                                 \
-	do {                                                                                       \
-		if (!(cond)) {                                                                     \
-			printf("# %s is not about this shape\n", __func__);                       \
-			return;                                                                    \
-		}                                                                                  \
+#define NEED(cond)                                                          \
+	do {                                                                \
+		if (!(cond)) {                                              \
+			printf("# %s is not about this shape\n", __func__); \
+			return;                                             \
+		}                                                           \
 	} while (0)
 
 /* ---- children -------------------------------------------------------------------------------------

@@ -213,12 +213,12 @@ pcpu_alloc(uma_zone_t zone, vm_size_t bytes, int domain, uint8_t *sflag, int wai
 }
 
 const struct uma_backend slabs_backend = {
-    .small = {small_alloc, page_free},
-    .page = {page_alloc, page_free},
-    .contig = {contig_alloc, page_free},
-    .pcpu = {pcpu_alloc, page_free},
-    .kva = kva,
-    .kva_free = kva_free,
-    .back = back,
-    .unback = unback,
+	.small = { small_alloc, page_free },
+	.page = { page_alloc, page_free },
+	.contig = { contig_alloc, page_free },
+	.pcpu = { pcpu_alloc, page_free },
+	.kva = kva,
+	.kva_free = kva_free,
+	.back = back,
+	.unback = unback,
 };

@@ -76,8 +76,8 @@ segments_are_all_memory(void **state)
 static void
 boot_memory_is_zero_and_apart(void **state)
 {
-	static const vm_size_t sizes[] = {1, 24, 4096, 100000, 1 << 20, 3 << 20};
-	static const vm_size_t aligns[] = {1, 8, 64, 4096, 65536};
+	static const vm_size_t sizes[] = { 1, 24, 4096, 100000, 1 << 20, 3 << 20 };
+	static const vm_size_t aligns[] = { 1, 8, 64, 4096, 65536 };
 	unsigned char *last = NULL;
 	vm_size_t last_size = 0;
 
@@ -103,7 +103,7 @@ boot_memory_is_zero_and_apart(void **state)
 static void
 mapping_is_a_page_table(void **state)
 {
-	vm_paddr_t pa[4] = {frame(7), frame(3), frame(100), frame(101)};
+	vm_paddr_t pa[4] = { frame(7), frame(3), frame(100), frame(101) };
 	vm_offset_t va = window(10);
 
 	(void)state;
@@ -186,7 +186,7 @@ touch(void *p)
 static void
 debug_shape_faults_on_unmapped(void **state)
 {
-	vm_paddr_t pa[3] = {frame(1), frame(2), frame(3)};
+	vm_paddr_t pa[3] = { frame(1), frame(2), frame(3) };
 	vm_offset_t va = window(40);
 
 	(void)state;
@@ -202,7 +202,7 @@ static void
 executable_memory_runs(void **state)
 {
 #ifdef __x86_64__
-	static const unsigned char code[] = {0xb8, 42, 0, 0, 0, 0xc3}; /* mov $42, %eax; ret */
+	static const unsigned char code[] = { 0xb8, 42, 0, 0, 0, 0xc3 }; /* mov $42, %eax; ret */
 	vm_paddr_t pa = frame(5);
 	vm_offset_t va = window(50);
 
@@ -249,7 +249,7 @@ direct_map_is_there_or_not(void **state)
 static void
 frame_is_never_paid_twice(void **state)
 {
-	vm_paddr_t pa[3] = {frame(300), frame(301), frame(555)};
+	vm_paddr_t pa[3] = { frame(300), frame(301), frame(555) };
 	unsigned char *direct[3], *p = (unsigned char *)window(60);
 
 	(void)state;
@@ -285,7 +285,7 @@ static void
 memory_is_private_across_fork(void **state)
 {
 	vm_paddr_t pa = frame(400);
-	unsigned char *p[2] = {(unsigned char *)window(70), machine_direct(frame(401))};
+	unsigned char *p[2] = { (unsigned char *)window(70), machine_direct(frame(401)) };
 
 	(void)state;
 	machine_map((vm_offset_t)p[0], &pa, 1, false);
@@ -330,7 +330,7 @@ scattered_pages_are_few_mappings(void **state)
 static void
 map_beyond_window(void *arg)
 {
-	vm_paddr_t pa[2] = {frame(1), frame(2)};
+	vm_paddr_t pa[2] = { frame(1), frame(2) };
 
 	(void)arg;
 	machine_map(posix_memory.kva + posix_memory.kva_size - PAGE_SIZE, pa, 2, false);

@@ -43,18 +43,18 @@ words_are_read(void **state)
 	assert_int_equal(o.given, 0);
 	accept("shape=i386,physmem=64M,kva=1G,cpus=4,domains=2,debug,rseq=0,stats=/tmp/x.json");
 	assert_int_equal(o.given, OPTION_SHAPE | OPTION_PHYSMEM | OPTION_KVA | OPTION_CPUS |
-		OPTION_DOMAINS | OPTION_DEBUG | OPTION_RSEQ | OPTION_STATS);
+				      OPTION_DOMAINS | OPTION_DEBUG | OPTION_RSEQ | OPTION_STATS);
 	assert_false(o.shape.direct_map);
 	assert_true(o.shape.physmem == 64 << 20);
 	assert_true(o.shape.kva_size == 1 << 30);
 	assert_int_equal(o.shape.ncpus, 4);
 	assert_int_equal(o.shape.ndomains, 2);
 	assert_true(o.shape.debug);
-	assert_true(o.no_rseq);
+	assert_false(o.rseq);
 	assert_string_equal(o.stats, "/tmp/x.json");
 	accept("shape=amd64 debug=0 daemon pin=1\trseq=1");
 	assert_true(o.shape.direct_map && o.shape.daemon && o.shape.pin);
-	assert_false(o.shape.debug || o.no_rseq);
+	assert_false(o.shape.debug || !o.rseq);
 }
 
 static void
@@ -63,8 +63,9 @@ sizes_are_powers_of_1024(void **state)
 	static const struct {
 		const char *text;
 		uint64_t bytes;
-	} sizes[] = {{"physmem=1M", 1 << 20}, {"physmem=1048577", 1 << 20}, {"physmem=2048k", 2 << 20},
-	    {"physmem=2047M", 2047ull << 20}, {"physmem=1g", 1 << 30}};
+	} sizes[] = { { "physmem=1M", 1 << 20 }, { "physmem=1048577", 1 << 20 },
+		{ "physmem=2048k", 2 << 20 }, { "physmem=2047M", 2047ull << 20 },
+		{ "physmem=1g", 1 << 30 } };
 
 	(void)state;
 	for (unsigned i = 0; i < nitems(sizes); i++) {
@@ -97,15 +98,21 @@ impossible_values_are_named(void **state)
 	refuse("domains=9", "domains are 1 to 8");
 	refuse("cpus=2,domains=3", "domains=3: more than cpus=2");
 	refuse("debug=yes", "0 or 1");
+	refuse("debug=", "0 or 1");
+	refuse("rseq=11", "0 or 1");
 	refuse("stats=", "a file name");
-	refuse("a-very-long-word-that-goes-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on", "\": unknown");
+	refuse("a-very-long-word-that-goes-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on",
+	    "\": unknown");
 }
 
 static void
 options_lie_over_the_default(void **state)
 {
-	struct machine_shape shape = {.ncpus = 3, .ndomains = 1, .direct_map = true, .physmem = 8 << 20,
-	    .kva_size = 1 << 20};
+	struct machine_shape shape = { .ncpus = 3,
+		.ndomains = 1,
+		.direct_map = true,
+		.physmem = 8 << 20,
+		.kva_size = 1 << 20 };
 
 	(void)state;
 	accept("cpus=5");
@@ -155,7 +162,7 @@ default_is_the_host(void **state)
 static void
 expect_within_limit(void *arg)
 {
-	struct rlimit limit = {512 << 20, 512 << 20};
+	struct rlimit limit = { 512 << 20, 512 << 20 };
 
 	assert_int_equal(setrlimit(*(int *)arg, &limit), 0);
 	expect_default(NULL);
@@ -186,7 +193,7 @@ expect_environment(void *arg)
 	assert_int_equal(machine_default_shape(&shape, &why), 0);
 	assert_true(!shape.direct_map && shape.physmem == 32 << 20 && shape.ncpus == 7);
 	assert_true(shape.kva_size == machine_default_kva(32 << 20));
-	assert_true(machine_options()->no_rseq);
+	assert_false(machine_options()->rseq);
 	assert_int_equal(machine_start(&shape, &why), 0);
 	assert_false(posix_real_cpus());
 	setenv("COOPER_OPTIONS", "cpus=many", 1);
@@ -205,17 +212,18 @@ static void
 expect_refused_shapes(void *arg)
 {
 	static const struct machine_shape good = {
-	    .ncpus = 2, .ndomains = 2, .physmem = 1 << 20, .kva_size = 1 << 20};
+		.ncpus = 2, .ndomains = 2, .physmem = 1 << 20, .kva_size = 1 << 20
+	};
 	const char *why;
 
 	(void)arg;
-#define REFUSED(field, value, text)                                                                \
-	do {                                                                                       \
-		struct machine_shape bad = good;                                                   \
-                                                                                                   \
-		bad.field = (value);                                                               \
-		assert_int_equal(machine_start(&bad, &why), COOPER_EINVAL);                        \
-		assert_non_null(strstr(why, text));                                                \
+#define REFUSED(field, value, text)                                         \
+	do {                                                                \
+		struct machine_shape bad = good;                            \
+                                                                            \
+		bad.field = (value);                                        \
+		assert_int_equal(machine_start(&bad, &why), COOPER_EINVAL); \
+		assert_non_null(strstr(why, text));                         \
 	} while (0)
 	REFUSED(ncpus, 0, "1 to 256 CPUs");
 	REFUSED(ncpus, 257, "1 to 256 CPUs");

@@ -32,7 +32,7 @@ new_cache(void)
 	memset(cache, 0, ncpus * sizeof(struct percpu));
 	for (unsigned cpu = 0; cpu < ncpus; cpu++) {
 		struct percpu *part = percpu_enter_cpu(cache, cpu);
-		struct percpu_stack *stacks[] = {&part->alloc, &part->free};
+		struct percpu_stack *stacks[] = { &part->alloc, &part->free };
 
 		for (unsigned i = 0; i < 2; i++) {
 			stacks[i]->items = calloc(SLOTS, sizeof(void *));
@@ -375,7 +375,7 @@ on_alarm(int sig)
 static void
 count_tokens(struct arena *a)
 {
-	bool seen[TOKENS] = {false};
+	bool seen[TOKENS] = { false };
 
 	for (unsigned cpu = 0; cpu < cooper_shape()->ncpus; cpu++)
 		drain(a, cpu);
@@ -410,9 +410,9 @@ count_operations(struct arena *a)
 static void
 tokens_survive(bool with_drains)
 {
-	struct arena a = {.lock = PTHREAD_MUTEX_INITIALIZER};
-	struct itimerval every = {{0, 500}, {0, 500}}, never = {{0, 0}, {0, 0}};
-	struct sigaction act = {.sa_handler = on_alarm, .sa_flags = SA_RESTART}, old;
+	struct arena a = { .lock = PTHREAD_MUTEX_INITIALIZER };
+	struct itimerval every = { { 0, 500 }, { 0, 500 } }, never = { { 0, 0 }, { 0, 0 } };
+	struct sigaction act = { .sa_handler = on_alarm, .sa_flags = SA_RESTART }, old;
 	struct side_thread *side = NULL;
 
 	a.cache = new_cache();

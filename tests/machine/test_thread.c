@@ -35,7 +35,7 @@ count_up(struct test_thread *t)
 static void
 locks_exclude(void **state)
 {
-	struct counter c = {{0}, 0};
+	struct counter c = { { 0 }, 0 };
 
 	(void)state;
 	run_threads(THREADS, count_up, &c);
@@ -102,7 +102,7 @@ take_turns(struct test_thread *t)
 static void
 no_wakeup_is_lost(void **state)
 {
-	struct turns turns = {{NULL, NULL}, 0};
+	struct turns turns = { { NULL, NULL }, 0 };
 
 	(void)state;
 	run_threads(2, take_turns, &turns);
@@ -143,7 +143,7 @@ send_mail(struct test_thread *t)
 static void
 many_unparkers(void **state)
 {
-	struct mailbox box = {NULL, 0};
+	struct mailbox box = { NULL, 0 };
 
 	(void)state;
 	run_threads(THREADS, send_mail, &box);

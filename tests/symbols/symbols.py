@@ -22,7 +22,7 @@ COMPILER_CALLS = {'memcpy', 'memmove', 'memset', 'memcmp'}
 # has no instruction there.
 HELPERS_32 = {'_GLOBAL_OFFSET_TABLE_', '__udivdi3', '__umoddi3', '__udivmoddi4', '__divdi3', '__moddi3'}
 HELPERS = {'_GLOBAL_OFFSET_TABLE_'}
-MACHINE_HEADERS = ('machine.h', 'machine_param.h', 'machine_inline.h',
+MACHINE_HEADERS = ('machine.h', 'percpu.h', 'machine_param.h', 'machine_inline.h',
                    'machine_percpu.h')
 
 

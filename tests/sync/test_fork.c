@@ -27,7 +27,7 @@ static uint64_t under_sx[2];
 static void
 work(uint64_t *seed)
 {
-	static const enum lock_rank ranks[] = {RANK_ARENA, RANK_KEG, RANK_PAGE};
+	static const enum lock_rank ranks[] = { RANK_ARENA, RANK_KEG, RANK_PAGE };
 	struct guarded *g = &guarded[test_random(seed) % LOCKS];
 	struct percpu *part;
 	struct mtx fresh;
@@ -77,8 +77,8 @@ sleeper(void *arg)
 static void
 setup(void)
 {
-	static const enum lock_rank ranks[LOCKS] = {
-	    RANK_ARENAS, RANK_ARENA, RANK_KEG, RANK_KEG, RANK_PAGE, RANK_WAIT};
+	static const enum lock_rank ranks[LOCKS] = { RANK_ARENAS, RANK_ARENA, RANK_KEG, RANK_KEG,
+		RANK_PAGE, RANK_WAIT };
 	static bool done;
 
 	if (done)
@@ -124,7 +124,8 @@ check_child(void *arg)
 		work(&seed);
 	/* The queue of the sleepers that are gone works. */
 	mtx_lock(&guarded[0].lock);
-	TEST_MUST(waitq_sleep(&queue, &guarded[0].lock, 1, machine_now() + 1000) == COOPER_ETIMEDOUT);
+	TEST_MUST(
+	    waitq_sleep(&queue, &guarded[0].lock, 1, machine_now() + 1000) == COOPER_ETIMEDOUT);
 	mtx_unlock(&guarded[0].lock);
 	in_child(fork_alone, NULL); /* and a child's child */
 }

@@ -133,14 +133,16 @@ violations_stop_with_both_names(void **state)
 	NEED(cooper_shape()->debug);
 	expect_stop(falling_order, NULL,
 	    "mtx_lock: widget keg (KEG) taken while holding page domain 0 (PAGE)");
-	expect_stop(same_rank, NULL,
-	    "mtx_lock: gadget keg (KEG) taken while holding widget keg (KEG)");
+	expect_stop(
+	    same_rank, NULL, "mtx_lock: gadget keg (KEG) taken while holding widget keg (KEG)");
 	expect_stop(same_lock, NULL, "mtx_lock: widget keg is already held by this thread");
 	expect_stop(sx_under_mtx, NULL,
 	    "sx_slock: reclaim (RECLAIM) taken while holding port arena (ARENA)");
-	expect_stop(sx_twice, NULL, "sx_slock: reclaim (RECLAIM) taken while holding an sx (RECLAIM)");
+	expect_stop(
+	    sx_twice, NULL, "sx_slock: reclaim (RECLAIM) taken while holding an sx (RECLAIM)");
 	expect_stop(unlock_free, NULL, "mtx_unlock: widget keg is not held by this thread");
-	expect_stop(sleep_with_lock, NULL, "vm_wait_domain: may sleep, but widget keg (KEG) is held");
+	expect_stop(
+	    sleep_with_lock, NULL, "vm_wait_domain: may sleep, but widget keg (KEG) is held");
 	expect_stop(destroy_held, NULL, "mtx_destroy: widget keg is locked");
 }
 
@@ -261,7 +263,6 @@ waiting_owner_stops_new_sharers(void **state)
 	sx_sunlock(&reclaim);
 }
 
-TEST_MAIN(cmocka_unit_test(rising_order_is_fine),
-    cmocka_unit_test(violations_stop_with_both_names), cmocka_unit_test(trylock_is_exempt),
-    cmocka_unit_test(mutexes_exclude), cmocka_unit_test(sharers_and_owners_exclude),
-    cmocka_unit_test(waiting_owner_stops_new_sharers))
+TEST_MAIN(cmocka_unit_test(rising_order_is_fine), cmocka_unit_test(violations_stop_with_both_names),
+    cmocka_unit_test(trylock_is_exempt), cmocka_unit_test(mutexes_exclude),
+    cmocka_unit_test(sharers_and_owners_exclude), cmocka_unit_test(waiting_owner_stops_new_sharers))

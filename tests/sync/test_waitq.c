@@ -90,12 +90,12 @@ sleepers_are_seen_and_served_in_order(void **state)
 	struct pot pot;
 	struct customer customers[SLEEPERS];
 	struct side_thread *side[SLEEPERS];
-	struct seen seen = {0};
+	struct seen seen = { 0 };
 
 	(void)state;
 	pot_init(&pot, "tokens");
 	for (unsigned i = 0; i < SLEEPERS; i++) {
-		customers[i] = (struct customer){&pot, i};
+		customers[i] = (struct customer){ &pot, i };
 		side[i] = side_start(take_token, &customers[i], -1);
 		wait_for_sleepers("tokens", i + 1);
 	}
@@ -137,7 +137,7 @@ wake_all_wakes_all(void **state)
 	(void)state;
 	pot_init(&pot, "everybody");
 	for (unsigned i = 0; i < SLEEPERS; i++) {
-		customers[i] = (struct customer){&pot, i};
+		customers[i] = (struct customer){ &pot, i };
 		side[i] = side_start(take_token, &customers[i], -1);
 	}
 	wait_for_sleepers("everybody", SLEEPERS);
@@ -259,8 +259,8 @@ misuse_is_named(void **state)
 	NEED(cooper_shape()->debug);
 	pot_init(&pot, "misused");
 	expect_stop(sleep_without_lock, &pot, "waitq_sleep: misused: misused is not held");
-	expect_stop(sleep_with_another_lock, &pot,
-	    "misused: may sleep, but list of zones (ZONES) is held");
+	expect_stop(
+	    sleep_with_another_lock, &pot, "misused: may sleep, but list of zones (ZONES) is held");
 	pot_end(&pot);
 }
 

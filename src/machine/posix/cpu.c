@@ -13,7 +13,7 @@
 #include "posix.h"
 
 static unsigned ncpus, ndomains;
-static uint32_t next_cpu; /* whose turn it is */
+static uint32_t next_cpu;           /* whose turn it is */
 static POSIX_TLS cpu_set_t unbound; /* the thread's CPUs before it bound itself */
 
 void

@@ -33,25 +33,10 @@ spin_pause(void)
 #endif
 }
 
-/* Nanoseconds to seconds without a 64-bit division: only deadlines of sleeps come here. */
-static struct futex_time
-futex_time(uint64_t ns)
-{
-#if __SIZEOF_POINTER__ == 8
-	return ((struct futex_time){(long)(ns / 1000000000), (long)(ns % 1000000000)});
-#else
-	uint32_t sec = (uint32_t)((double)ns / 1e9);
-
-	while ((uint64_t)sec * 1000000000 > ns)
-		sec--;
-	return ((struct futex_time){(long)sec, (long)MIN(ns - (uint64_t)sec * 1000000000, 999999999)});
-#endif
-}
-
 void
 posix_futex_wait(uint32_t *word, uint32_t value, uint64_t deadline)
 {
-	struct futex_time at = futex_time(deadline);
+	struct futex_time at = { (long)(deadline / 1000000000), (long)(deadline % 1000000000) };
 	int saved = errno;
 
 	/* WAIT_BITSET takes an absolute CLOCK_MONOTONIC time, as machine_now() is. */

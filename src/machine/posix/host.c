@@ -106,8 +106,8 @@ memory_limit(void)
 		*path++ = '\0';
 		controllers++;
 		if (*controllers == '\0')
-			limit = lower(limit, cgroup_limit("/sys/fs/cgroup", path, strlen(path),
-						 "memory.max"));
+			limit = lower(limit,
+			    cgroup_limit("/sys/fs/cgroup", path, strlen(path), "memory.max"));
 		else if (strcmp(controllers, "memory") == 0)
 			limit = lower(limit, cgroup_limit("/sys/fs/cgroup/memory", path,
 						 strlen(path), "memory.limit_in_bytes"));
@@ -164,7 +164,7 @@ allowed_cpus(unsigned *highest)
 unsigned
 posix_allowed_cpus(void)
 {
-	return (allowed_cpus(&(unsigned){0}));
+	return (allowed_cpus(&(unsigned){ 0 }));
 }
 
 unsigned

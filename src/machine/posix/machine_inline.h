@@ -10,7 +10,7 @@
 
 #define POSIX_HIDDEN __attribute__((visibility("hidden")))
 /* Found without a call, which could allocate: the libraries are never loaded late. */
-#define POSIX_TLS    __thread __attribute__((tls_model("initial-exec")))
+#define POSIX_TLS __thread __attribute__((tls_model("initial-exec")))
 
 /* ---- threads ------------------------------------------------------------------------------------- */
 
@@ -54,12 +54,12 @@ machine_unlock(struct machine_lock *l)
  * window page: the frame's number plus one, 0 if nothing is mapped there.
  */
 struct posix_memory {
-	vm_paddr_t phys_base;   /* where physical memory starts */
-	vm_offset_t direct;     /* the direct map; 0 in a shape that has none */
-	vm_size_t direct_size;  /* = physmem, or 0 */
-	vm_offset_t kva;        /* the window */
+	vm_paddr_t phys_base;  /* where physical memory starts */
+	vm_offset_t direct;    /* the direct map; 0 in a shape that has none */
+	vm_size_t direct_size; /* = physmem, or 0 */
+	vm_offset_t kva;       /* the window */
 	vm_size_t kva_size;
-	uint32_t *table;        /* kva_size / PAGE_SIZE words, touched as they are used */
+	uint32_t *table; /* kva_size / PAGE_SIZE words, touched as they are used */
 };
 extern POSIX_HIDDEN struct posix_memory posix_memory; /* constant after machine_start() */
 
@@ -73,10 +73,12 @@ machine_extract(vm_offset_t va)
 	uint32_t entry;
 
 	if (va - mem->kva < mem->kva_size) {
-		entry = atomic_load_relaxed(&mem->table[(va - mem->kva) >> PAGE_SHIFT]) & POSIX_FRAME;
+		entry =
+		    atomic_load_relaxed(&mem->table[(va - mem->kva) >> PAGE_SHIFT]) & POSIX_FRAME;
 		if (entry == 0)
 			return (MACHINE_NOPAGE);
-		return (mem->phys_base + ((vm_paddr_t)(entry - 1) << PAGE_SHIFT) + (va & PAGE_MASK));
+		return (
+		    mem->phys_base + ((vm_paddr_t)(entry - 1) << PAGE_SHIFT) + (va & PAGE_MASK));
 	}
 	if (va - mem->direct < mem->direct_size)
 		return (mem->phys_base + (va - mem->direct));

@@ -28,7 +28,7 @@
 #endif
 #endif
 
-#if !defined(RSEQ_UNSEEN) && defined(__linux__) && defined(__LP64__) &&                            \
+#if !defined(RSEQ_UNSEEN) && defined(__linux__) && defined(__LP64__) && \
     (defined(__x86_64__) || (defined(__aarch64__) && !defined(__AARCH64EB__)))
 #define POSIX_RSEQ 1
 #endif
@@ -44,7 +44,8 @@ extern POSIX_HIDDEN struct posix_rseq posix_rseq;
 
 _Static_assert(PERCPU_STRIDE == 1 << 7 && PERCPU_CLOSED == 0xffff, "the sequences know these");
 _Static_assert(offsetof(struct percpu, alloc) == 0 && offsetof(struct percpu_stack, word) == 0 &&
-	offsetof(struct percpu_stack, items) == 8 && offsetof(struct percpu_stack, max) == 16,
+		   offsetof(struct percpu_stack, items) == 8 &&
+		   offsetof(struct percpu_stack, max) == 16,
     "the sequences know these");
 
 /* Pop this CPU's alloc stack; push on its stack at that offset in the part. */

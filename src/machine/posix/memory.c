@@ -23,9 +23,9 @@
 
 #include "posix.h"
 
-#define STEP      ((vm_size_t)32 << 20) /* a mark grows by this */
-#define CHUNK     ((vm_size_t)1 << 20)  /* boot memory is taken from the host by this */
-#define OWN_MMAP  (CHUNK / 4)           /* larger tables have a mapping of their own */
+#define STEP     ((vm_size_t)32 << 20) /* a mark grows by this */
+#define CHUNK    ((vm_size_t)1 << 20)  /* boot memory is taken from the host by this */
+#define OWN_MMAP (CHUNK / 4)           /* larger tables have a mapping of their own */
 
 /* One view of memory: accessible in [base, base + mark). */
 struct view {
@@ -36,7 +36,7 @@ struct view {
 
 POSIX_HIDDEN struct posix_memory posix_memory;
 static struct view direct_view, window_view;
-static unsigned long *touched; /* a bit a frame: memory in the direct map? */
+static unsigned long *touched;          /* a bit a frame: memory in the direct map? */
 static struct machine_lock memory_lock; /* the marks; boot memory */
 static vm_offset_t boot_next, boot_end;
 
@@ -114,8 +114,8 @@ posix_memory_start(const struct machine_shape *shape, const char **why)
 	mem->direct_size = (vm_size_t)direct_size;
 	mem->kva = mem->direct + mem->direct_size;
 	mem->kva_size = shape->kva_size;
-	direct_view = (struct view){mem->direct, mem->direct_size, 0};
-	window_view = (struct view){mem->kva, mem->kva_size, 0};
+	direct_view = (struct view){ mem->direct, mem->direct_size, 0 };
+	window_view = (struct view){ mem->kva, mem->kva_size, 0 };
 	return (0);
 }
 
@@ -133,7 +133,8 @@ protect(vm_offset_t va, vm_size_t bytes, int prot)
 {
 	MUST(mprotect((void *)va, bytes, prot) == 0,
 	    "machine: the host refuses %zu more bytes at %p (errno %d): "
-	    "overcommit, ulimit -d or vm.max_map_count", bytes, (void *)va, errno);
+	    "overcommit, ulimit -d or vm.max_map_count",
+	    bytes, (void *)va, errno);
 }
 
 static NOINLINE void
@@ -209,8 +210,8 @@ machine_discard(vm_paddr_t pa, unsigned long n)
 			continue;
 		}
 		for (; frame < end && frame_touched(frame); frame++)
-			__atomic_fetch_and(&touched[frame / BITS], ~(1ul << (frame % BITS)),
-			    __ATOMIC_RELAXED);
+			__atomic_fetch_and(
+			    &touched[frame / BITS], ~(1ul << (frame % BITS)), __ATOMIC_RELAXED);
 		give_back(mem->direct + ptoa(first), ptoa(frame - first));
 	}
 	return (true);
@@ -235,7 +236,7 @@ table_at(vm_offset_t va, unsigned n, const char *func)
 	vm_size_t offset = va - posix_memory.kva;
 
 	MUST((va & PAGE_MASK) == 0 && offset < posix_memory.kva_size &&
-		n <= atop(posix_memory.kva_size - offset),
+		 n <= atop(posix_memory.kva_size - offset),
 	    "%s: %u pages at %p are not in the window", func, n, (void *)va);
 	return (&posix_memory.table[atop(offset)]);
 }
@@ -248,9 +249,10 @@ machine_map(vm_offset_t va, const vm_paddr_t *pa, unsigned n, bool exec)
 	if (posix_memory.direct_size != 0)
 		leave_direct_map(pa, n);
 	for (unsigned i = 0; i < n; i++) {
-		CHECK((word[i] & POSIX_FRAME) == 0, "machine_map: %p is mapped", (void *)(va + ptoa(i)));
-		atomic_store_relaxed(&word[i], ((uint32_t)atop(pa[i] - posix_memory.phys_base) + 1) |
-		    (exec ? POSIX_EXEC : 0));
+		CHECK((word[i] & POSIX_FRAME) == 0, "machine_map: %p is mapped",
+		    (void *)(va + ptoa(i)));
+		atomic_store_relaxed(&word[i],
+		    ((uint32_t)atop(pa[i] - posix_memory.phys_base) + 1) | (exec ? POSIX_EXEC : 0));
 	}
 	if (unlikely(core_debug))
 		protect(va, ptoa(n), PROT_READ | PROT_WRITE | (exec ? PROT_EXEC : 0));
@@ -289,5 +291,5 @@ posix_memory_fork(enum posix_fork when)
 	else if (when == FORK_PARENT)
 		machine_unlock(&memory_lock);
 	else
-		memory_lock = (struct machine_lock){0};
+		memory_lock = (struct machine_lock){ 0 };
 }

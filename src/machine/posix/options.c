@@ -8,6 +8,11 @@
 #define MIN_MEMORY ((uint64_t)1 << 20)
 #define MAX_MEMORY ((uint64_t)(sizeof(void *) == 4 ? 2048 : 4u << 20) << 20) /* 2 GB, 4 TB */
 
+#define SIZES                                                            \
+	(sizeof(void *) == 4 ? "a size from 1M to 2G (suffixes K, M, G)" \
+			     : "a size from 1M to 4T (suffixes K, M, G, T)")
+#define BOOLS "alone, or 0 or 1"
+
 /* A word of the list, or the value after its '='; not terminated. */
 struct word {
 	const char *text;
@@ -53,6 +58,96 @@ word_number(struct word w, uint64_t max, bool suffix, uint64_t *out)
 	return (i == w.len && v <= max);
 }
 
+/* ---- one word, "name" or "name=value" ------------------------------------------------------------ */
+
+struct option {
+	const char *name;
+	enum machine_option bit;
+	size_t field;         /* of struct machine_options */
+	const char *accepted; /* what to say to anything else */
+	bool (*parse)(struct word value, void *field, size_t max);
+	size_t max; /* for counts, the highest; for texts, the size of the field */
+};
+
+/* `i386` or `amd64`: without or with a direct map. */
+static bool
+parse_shape(struct word value, void *field, size_t max)
+{
+	bool *direct_map = field;
+
+	(void)max;
+	*direct_map = word_is(value, "amd64");
+	return (*direct_map || word_is(value, "i386"));
+}
+
+static bool
+parse_physmem(struct word value, void *field, size_t max)
+{
+	uint64_t *bytes = field;
+
+	(void)max;
+	if (!word_number(value, MAX_MEMORY, true, bytes) || *bytes < MIN_MEMORY)
+		return (false);
+	*bytes &= ~(uint64_t)PAGE_MASK;
+	return (true);
+}
+
+static bool
+parse_kva(struct word value, void *field, size_t max)
+{
+	uint64_t bytes = 0;
+	bool good = parse_physmem(value, &bytes, max);
+
+	*(vm_size_t *)field = (vm_size_t)bytes;
+	return (good);
+}
+
+static bool
+parse_count(struct word value, void *field, size_t max)
+{
+	uint64_t n = 0;
+	bool good = word_number(value, max, false, &n) && n > 0;
+
+	*(unsigned *)field = (unsigned)n;
+	return (good);
+}
+
+static bool
+parse_bool(struct word value, void *field, size_t max)
+{
+	(void)max;
+	*(bool *)field = value.text == NULL || word_is(value, "1");
+	return (value.text == NULL || value.len == 1) && (*(bool *)field || word_is(value, "0"));
+}
+
+static bool
+parse_text(struct word value, void *field, size_t max)
+{
+	if (value.len == 0 || value.len >= max)
+		return (false);
+	core_snprintf(field, max, "%.*s", (int)value.len, value.text);
+	return (true);
+}
+
+#define FIELD(name) offsetof(struct machine_options, name)
+
+static const struct option options[] = {
+	{ "shape", OPTION_SHAPE, FIELD(shape.direct_map), "shape is i386 or amd64", parse_shape,
+	    0 },
+	{ "physmem", OPTION_PHYSMEM, FIELD(shape.physmem), SIZES, parse_physmem, 0 },
+	{ "kva", OPTION_KVA, FIELD(shape.kva_size), SIZES, parse_kva, 0 },
+	{ "cpus", OPTION_CPUS, FIELD(shape.ncpus), "cpus are 1 to 256", parse_count,
+	    COOPER_MAXCPU },
+	{ "domains", OPTION_DOMAINS, FIELD(shape.ndomains), "domains are 1 to 8", parse_count,
+	    COOPER_MAXDOMAIN },
+	{ "debug", OPTION_DEBUG, FIELD(shape.debug), BOOLS, parse_bool, 0 },
+	{ "daemon", OPTION_DAEMON, FIELD(shape.daemon), BOOLS, parse_bool, 0 },
+	{ "pin", OPTION_PIN, FIELD(shape.pin), BOOLS, parse_bool, 0 },
+	{ "rseq", OPTION_RSEQ, FIELD(rseq), BOOLS, parse_bool, 0 },
+	{ "stats", OPTION_STATS, FIELD(stats), "a file name of at most 255 characters", parse_text,
+	    OPTIONS_PATH },
+};
+
 static int
 refuse(struct machine_options *o, const char **why, struct word w, const char *accepted)
 {
@@ -63,115 +158,29 @@ refuse(struct machine_options *o, const char **why, struct word w, const char *a
 }
 
 static int
-parse_size(struct machine_options *o, const char **why, struct word w, struct word value,
-    uint64_t *out)
-{
-	if (!word_number(value, MAX_MEMORY, true, out) || *out < MIN_MEMORY)
-		return (refuse(o, why, w,
-		    sizeof(void *) == 4 ? "a size from 1M to 2048M (K, M, G)" :
-					  "a size from 1M to 4T (K, M, G, T)"));
-	*out = trunc_page(*out);
-	return (0);
-}
-
-static int
-parse_count(struct machine_options *o, const char **why, struct word w, struct word value,
-    uint64_t max, const char *accepted, unsigned *out)
-{
-	uint64_t n;
-
-	if (!word_number(value, max, false, &n) || n == 0)
-		return (refuse(o, why, w, accepted));
-	*out = (unsigned)n;
-	return (0);
-}
-
-static int
-parse_bool(struct machine_options *o, const char **why, struct word w, struct word value, bool *out)
-{
-	if (value.text != NULL && !word_is(value, "0") && !word_is(value, "1"))
-		return (refuse(o, why, w, "0 or 1"));
-	*out = value.text == NULL || word_is(value, "1");
-	return (0);
-}
-
-static int
-parse_stats(struct machine_options *o, const char **why, struct word w, struct word value)
-{
-	if (value.len == 0 || value.len >= sizeof(o->stats))
-		return (refuse(o, why, w, "a file name of at most 255 characters"));
-	for (size_t i = 0; i < value.len; i++)
-		o->stats[i] = value.text[i];
-	o->stats[value.len] = '\0';
-	return (0);
-}
-
-static int
 parse_word(struct machine_options *o, const char **why, struct word w)
 {
-	struct word name = w, value = {NULL, 0};
-	uint64_t size;
-	bool rseq;
-	int error;
+	struct word name = w, value = { NULL, 0 };
 
-	for (size_t i = 0; i < w.len; i++)
-		if (w.text[i] == '=') {
-			name.len = i;
-			value = (struct word){w.text + i + 1, w.len - i - 1};
-			break;
-		}
-	if (word_is(name, "shape")) {
-		o->given |= OPTION_SHAPE;
-		o->shape.direct_map = word_is(value, "amd64");
-		if (!o->shape.direct_map && !word_is(value, "i386"))
-			return (refuse(o, why, w, "shape is i386 or amd64"));
+	for (name.len = 0; name.len < w.len && w.text[name.len] != '='; name.len++)
+		;
+	if (name.len < w.len)
+		value = (struct word){ w.text + name.len + 1, w.len - name.len - 1 };
+	for (unsigned i = 0; i < nitems(options); i++) {
+		const struct option *known = &options[i];
+
+		if (!word_is(name, known->name))
+			continue;
+		o->given |= known->bit;
+		if (!known->parse(value, (char *)o + known->field, known->max))
+			return (refuse(o, why, w, known->accepted));
 		return (0);
-	}
-	if (word_is(name, "physmem")) {
-		o->given |= OPTION_PHYSMEM;
-		return (parse_size(o, why, w, value, &o->shape.physmem));
-	}
-	if (word_is(name, "kva")) {
-		o->given |= OPTION_KVA;
-		error = parse_size(o, why, w, value, &size);
-		o->shape.kva_size = error == 0 ? (vm_size_t)size : 0;
-		return (error);
-	}
-	if (word_is(name, "cpus")) {
-		o->given |= OPTION_CPUS;
-		return (parse_count(o, why, w, value, COOPER_MAXCPU, "cpus are 1 to 256",
-		    &o->shape.ncpus));
-	}
-	if (word_is(name, "domains")) {
-		o->given |= OPTION_DOMAINS;
-		return (parse_count(o, why, w, value, COOPER_MAXDOMAIN, "domains are 1 to 8",
-		    &o->shape.ndomains));
-	}
-	if (word_is(name, "debug")) {
-		o->given |= OPTION_DEBUG;
-		return (parse_bool(o, why, w, value, &o->shape.debug));
-	}
-	if (word_is(name, "daemon")) {
-		o->given |= OPTION_DAEMON;
-		return (parse_bool(o, why, w, value, &o->shape.daemon));
-	}
-	if (word_is(name, "pin")) {
-		o->given |= OPTION_PIN;
-		return (parse_bool(o, why, w, value, &o->shape.pin));
-	}
-	if (word_is(name, "rseq")) {
-		o->given |= OPTION_RSEQ;
-		error = parse_bool(o, why, w, value, &rseq);
-		o->no_rseq = !rseq;
-		return (error);
-	}
-	if (word_is(name, "stats")) {
-		o->given |= OPTION_STATS;
-		return (parse_stats(o, why, w, value));
 	}
 	return (refuse(o, why, w,
 	    "unknown; known are shape physmem kva cpus domains debug daemon pin rseq stats"));
 }
+
+/* ---- the list --------------------------------------------------------------------------------------- */
 
 static bool
 separates(char c)
@@ -184,9 +193,9 @@ machine_options_parse(const char *text, struct machine_options *o, const char **
 {
 	int error;
 
-	*o = (struct machine_options){0};
+	*o = (struct machine_options){ .rseq = true };
 	while (*text != '\0') {
-		struct word w = {text, 0};
+		struct word w = { text, 0 };
 
 		while (w.text[w.len] != '\0' && !separates(w.text[w.len]))
 			w.len++;

@@ -17,18 +17,26 @@
 
 #define OPTIONS_PATH 256
 
+/* Bits of machine_options.given: which words were there. */
+enum machine_option {
+	OPTION_SHAPE = 0x001,
+	OPTION_PHYSMEM = 0x002,
+	OPTION_KVA = 0x004,
+	OPTION_CPUS = 0x008,
+	OPTION_DOMAINS = 0x010,
+	OPTION_DEBUG = 0x020,
+	OPTION_DAEMON = 0x040,
+	OPTION_PIN = 0x080,
+	OPTION_RSEQ = 0x100,
+	OPTION_STATS = 0x200
+};
+
 struct machine_options {
-	/* Bits of `given`: which words were there. */
-	enum {
-		OPTION_SHAPE = 1, OPTION_PHYSMEM = 2, OPTION_KVA = 4, OPTION_CPUS = 8,
-		OPTION_DOMAINS = 16, OPTION_DEBUG = 32, OPTION_DAEMON = 64, OPTION_PIN = 128,
-		OPTION_RSEQ = 256, OPTION_STATS = 512
-	} known;
 	unsigned given;
-	struct machine_shape shape;
-	bool no_rseq;
+	struct machine_shape shape; /* fields that were given; others are 0 */
+	bool rseq;                  /* true if not given */
 	char stats[OPTIONS_PATH];
-	char why[128]; /* the line *why points to */
+	char why[160]; /* the line that *why points to */
 };
 
 /*

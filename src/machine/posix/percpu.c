@@ -79,10 +79,12 @@ close_by_visit(uint64_t *word, unsigned cpu)
 	CPU_ZERO(&there);
 	CPU_SET(cpu, &there);
 	closed = sched_getaffinity(0, sizeof(home), &home) == 0 &&
-	    sched_setaffinity(0, sizeof(there), &there) == 0 &&
-	    rseq_close(word, cpu, PERCPU_CLOSED, &old);
-	MUST(closed, "percpu: no way to reach the caches of CPU %u: membarrier and "
-	    "sched_setaffinity are refused", cpu);
+		 sched_setaffinity(0, sizeof(there), &there) == 0 &&
+		 rseq_close(word, cpu, PERCPU_CLOSED, &old);
+	MUST(closed,
+	    "percpu: no way to reach the caches of CPU %u: membarrier and "
+	    "sched_setaffinity are refused",
+	    cpu);
 	sched_setaffinity(0, sizeof(home), &home);
 	return (old);
 }
@@ -189,7 +191,7 @@ self_test(void)
 static bool
 choose_fast(const struct machine_shape *shape)
 {
-	if (shape->debug || shape->pin || posix_options.no_rseq || !posix_percpu_fast() ||
+	if (shape->debug || shape->pin || !posix_options.rseq || !posix_percpu_fast() ||
 	    shape->ncpus < posix_possible_cpus())
 		return (false);
 	posix_rseq.area = __rseq_offset;
@@ -323,6 +325,6 @@ posix_percpu_fork(enum posix_fork when)
 		else if (when == FORK_PARENT)
 			machine_unlock(lock);
 		else
-			*lock = (struct machine_lock){0};
+			*lock = (struct machine_lock){ 0 };
 	}
 }

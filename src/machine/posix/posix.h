@@ -11,8 +11,8 @@
 #include "machine/percpu.h"
 #include "options.h"
 
-#define POSIX_PHYS_BASE ((vm_paddr_t)16 << 20) /* physical memory starts at 16 MB */
-#define POSIX_MAX_FRAMES 0x40000000ull         /* frames a table word can name, with room */
+#define POSIX_PHYS_BASE  ((vm_paddr_t)16 << 20) /* physical memory starts at 16 MB */
+#define POSIX_MAX_FRAMES 0x40000000ull          /* frames a table word can name, with room */
 
 /* Words of thread_state.machine[]. */
 enum {
@@ -24,10 +24,10 @@ unsigned posix_virtual_cpu(void);
 bool posix_real_cpus(void); /* are the core's CPUs the kernel's? */
 
 /* host.c: what the kernel says about this process's share of the host. A few system calls each. */
-unsigned posix_possible_cpus(void);  /* one more than the highest number there can be; read once */
-unsigned posix_allowed_cpus(void);   /* CPUs in the affinity mask */
-uint64_t posix_host_memory(void);    /* the smaller of the host's memory and the cgroups' limits */
-uint64_t posix_address_limit(void);  /* RLIMIT_AS or RLIMIT_DATA; UINT64_MAX if there is none */
+unsigned posix_possible_cpus(void); /* one more than the highest number there can be; read once */
+unsigned posix_allowed_cpus(void);  /* CPUs in the affinity mask */
+uint64_t posix_host_memory(void);   /* the smaller of the host's memory and the cgroups' limits */
+uint64_t posix_address_limit(void); /* RLIMIT_AS or RLIMIT_DATA; UINT64_MAX if there is none */
 
 /* memory.c, cpu.c, percpu.c: their parts of machine_start() and machine_fork_*(). */
 enum posix_fork { FORK_PREPARE, FORK_PARENT, FORK_CHILD };

@@ -13,6 +13,8 @@
 
 #if defined(POSIX_RSEQ) && defined(__aarch64__)
 
+/* Assembler is laid out by hand. */
+/* clang-format off */
 #define RSEQ_OPEN                                                                                  \
 	".pushsection __rseq_cs, \"aw\", @progbits\n"                                              \
 	".balign 32\n"                                                                             \
@@ -126,6 +128,8 @@ rseq_cpu(void)
 {
 	return (*(volatile uint32_t *)(rseq_area() + 4));
 }
+
+/* clang-format on */
 
 #undef RSEQ_OPEN
 #undef RSEQ_OPEN_PART

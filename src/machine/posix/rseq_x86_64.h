@@ -19,6 +19,8 @@
 
 #if defined(POSIX_RSEQ) && defined(__x86_64__)
 
+/* Assembler is laid out by hand. */
+/* clang-format off */
 #define RSEQ_OPEN                                                                                  \
 	".pushsection __rseq_cs, \"aw\", @progbits\n"                                              \
 	".balign 32\n"                                                                             \
@@ -128,6 +130,8 @@ rseq_cpu(void)
 	    : [cpu] "=r"(cpu) : [area] "r"(posix_rseq.area));
 	return (cpu);
 }
+
+/* clang-format on */
 
 #undef RSEQ_OPEN
 #undef RSEQ_OPEN_PART

@@ -6,7 +6,7 @@
 
 #include "posix.h"
 
-POSIX_HIDDEN struct machine_options posix_options;
+POSIX_HIDDEN struct machine_options posix_options = { .rseq = true };
 static const char no_why[] = "";
 
 const struct machine_options *
@@ -50,7 +50,7 @@ machine_default_shape(struct machine_shape *shape, const char **why)
 	error = machine_options_parse(text != NULL ? text : "", o, why);
 	if (error != 0)
 		return (error);
-	*shape = (struct machine_shape){.ndomains = 1, .direct_map = true};
+	*shape = (struct machine_shape){ .ndomains = 1, .direct_map = true };
 	if (!(o->given & OPTION_CPUS))
 		shape->ncpus = default_ncpus();
 	if (!(o->given & OPTION_PHYSMEM)) {
@@ -107,8 +107,8 @@ machine_segments(struct machine_segment *seg, unsigned max)
 
 	for (unsigned i = 0; i < n; i++) {
 		seg[i].start = POSIX_PHYS_BASE + i * each;
-		seg[i].end = i + 1 == shape->ndomains ? POSIX_PHYS_BASE + shape->physmem :
-							seg[i].start + each;
+		seg[i].end = i + 1 == shape->ndomains ? POSIX_PHYS_BASE + shape->physmem
+						      : seg[i].start + each;
 		seg[i].domain = i;
 	}
 	return (n);
