@@ -59,6 +59,7 @@ int memcmp(const void *a, const void *b, size_t n);
  * the value: one line, no trailing newline.
  */
 struct machine_shape;
+extern struct machine_shape core_shape; /* read it by cooper_shape(); here for statistics' root */
 void core_set_shape(const struct machine_shape *shape); /* machine_start()'s: see cooper_shape() */
 extern bool core_debug; /* the shape's debug, copied; never changes after start */
 

@@ -5,18 +5,18 @@
 #include <cooper/cooper.h>
 #include "base/base.h"
 
-CORE_STATE static struct machine_shape shape_in_force;
+CORE_STATE struct machine_shape core_shape;
 CORE_STATE bool core_debug = false;
 
 void
 core_set_shape(const struct machine_shape *shape)
 {
-	shape_in_force = *shape;
+	core_shape = *shape;
 	core_debug = shape->debug;
 }
 
 const struct machine_shape *
 cooper_shape(void)
 {
-	return (&shape_in_force);
+	return (&core_shape);
 }

@@ -83,14 +83,14 @@ json_close(struct json *j, char bracket)
 }
 
 void
-json_string(struct json *j, const char *key, const char *value)
+json_put_string(struct json *j, const char *key, const char *value)
 {
 	put_key(j, key);
 	put_quoted(j, value);
 }
 
 void
-json_number(struct json *j, const char *key, uint64_t value)
+json_put_number(struct json *j, const char *key, uint64_t value)
 {
 	char text[24];
 	uint64_t most = (uint64_t)INT64_MAX;
@@ -102,7 +102,7 @@ json_number(struct json *j, const char *key, uint64_t value)
 }
 
 void
-json_bool(struct json *j, const char *key, bool value)
+json_put_bool(struct json *j, const char *key, bool value)
 {
 	put_key(j, key);
 	put(j, value ? "true" : "false", value ? 4 : 5);

@@ -203,7 +203,6 @@ struct cooper_stats_root {
 	const uint64_t *vm_waits;
 };
 extern const struct cooper_stats_root cooper_stats_root;
-uint32_t stats_layout(void);
 
 /* ---- collecting ------------------------------------------------------------------------------------- */
 
@@ -222,12 +221,14 @@ struct stats_collector {
 	uint64_t now;                 /* the target's machine_now(), for ages; 0: ages are 0 */
 	unsigned sections;            /* 1 << enum stats_section of those wanted */
 	struct stats_process process; /* the caller fills in pid, command, state, time */
+	uint32_t max_tags;            /* arenas with more tags get no histogram */
 	struct stats_cpu *cpus;       /* COOPER_MAXCPU records of room, or NULL: no CPU records */
 	/* the walk's own */
 	struct cooper_stats_root head;
 	struct stats_visitor out;
 	unsigned ncpus, ndomains, ndamage;
 	struct stats_totals totals;
+	struct stats_type front; /* what the malloc zones have served */
 	struct stats_damage damage[4];
 	union stats_record record;
 };

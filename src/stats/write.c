@@ -15,13 +15,13 @@ stats_json_fields(struct json *j, const struct stats_kind *kind, const void *rec
 
 		switch (f->type) {
 		case STATS_STRING:
-			json_string(j, f->name, at);
+			json_put_string(j, f->name, at);
 			break;
 		case STATS_NUMBER:
-			json_number(j, f->name, *(const uint64_t *)at);
+			json_put_number(j, f->name, *(const uint64_t *)at);
 			break;
 		case STATS_FLAG:
-			json_bool(j, f->name, *(const uint64_t *)at != 0);
+			json_put_bool(j, f->name, *(const uint64_t *)at != 0);
 			break;
 		case STATS_LIST:
 			json_open(j, f->name, '[');
@@ -59,7 +59,7 @@ stats_json_start(struct stats_json *w, unsigned sections, json_write_t *write, v
 {
 	*w = (struct stats_json){ .json = { .write = write, .arg = arg }, .sections = sections };
 	json_open(&w->json, NULL, '{');
-	json_number(&w->json, "cooper_stats", STATS_FORMAT);
+	json_put_number(&w->json, "cooper_stats", STATS_FORMAT);
 }
 
 void

@@ -37,14 +37,14 @@ json_commas_and_nesting(void **state)
 
 	(void)state;
 	json_open(&j, NULL, '{');
-	json_number(&j, "a", 1);
+	json_put_number(&j, "a", 1);
 	json_open(&j, "b", '[');
 	json_open(&j, NULL, '{');
 	json_close(&j, '}');
-	json_number(&j, NULL, 2);
+	json_put_number(&j, NULL, 2);
 	json_close(&j, ']');
-	json_bool(&j, "c", true);
-	json_bool(&j, "d", false);
+	json_put_bool(&j, "c", true);
+	json_put_bool(&j, "d", false);
 	json_open(&j, "e", '[');
 	json_close(&j, ']');
 	json_close(&j, '}');
@@ -58,9 +58,9 @@ json_numbers_are_cut_to_signed(void **state)
 
 	(void)state;
 	json_open(&j, NULL, '[');
-	json_number(&j, NULL, 0);
-	json_number(&j, NULL, INT64_MAX);
-	json_number(&j, NULL, UINT64_MAX);
+	json_put_number(&j, NULL, 0);
+	json_put_number(&j, NULL, INT64_MAX);
+	json_put_number(&j, NULL, UINT64_MAX);
 	json_close(&j, ']');
 	assert_string_equal(out.buf, "[0,9223372036854775807,9223372036854775807]");
 }
@@ -84,7 +84,7 @@ json_text_is_escaped_and_utf8(void **state)
 	for (size_t i = 0; i < nitems(cases); i++) {
 		struct json j = start();
 
-		json_string(&j, NULL, cases[i].in);
+		json_put_string(&j, NULL, cases[i].in);
 		assert_string_equal(out.buf, cases[i].out);
 	}
 }
