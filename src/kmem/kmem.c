@@ -1,0 +1,326 @@
+/*
+ * Address space with pages: kmem_malloc and kmem_free, and pages under a caller's own range.
+ *
+ * No lock lives here: a range belongs to whoever has it, its pages' records with it. A request is
+ * made without waiting, whole or not at all; M_WAITOK repeats it.
+ *
+ *	look     is there a domain with enough pages, or do all together have them?   nothing is taken
+ *	address  kmem_kva()                                                            NULL: nothing held
+ *	pages    kmem_fill(), which unwinds itself exactly                             then address back
+ *
+ * The first step makes a request that must fail do so before it holds anything. What it takes and
+ * puts back would look like an event to others who wait for the same, and two such could keep each
+ * other awake for ever.
+ */
+#include "kmem/kmem_int.h"
+#include "page/page_int.h"
+
+#define BATCH 128 /* pages in one trip to the page layer and the machine; 1 KiB of stack */
+
+enum lack { LACK_NOTHING, LACK_PAGES, LACK_KVA };
+
+/* ---- pages under a range ------------------------------------------------------------------------ */
+
+void
+kmem_enter(vm_offset_t va, const vm_paddr_t *pa, unsigned n, bool exec, unsigned source,
+    unsigned long run)
+{
+	struct vm_page *m = NULL;
+
+	for (unsigned i = n; i-- > 0;) {
+		m = page_of_paddr(pa[i]);
+		m->source = (uint8_t)source;
+		m->run = 0;
+	}
+	m->run = (uint32_t)run;
+	machine_map(va, pa, n, exec);
+}
+
+void
+kmem_drain(vm_offset_t va, unsigned long n)
+{
+	vm_paddr_t pa[BATCH];
+
+	while (n > 0) {
+		unsigned batch = (unsigned)MIN(n, BATCH);
+
+		for (unsigned i = 0; i < batch; i++) {
+			struct vm_page *m = page_of_va(va + ptoa(i));
+
+			MUST(m != NULL, "kmem: no page at %#lx", (unsigned long)(va + ptoa(i)));
+			m->source = SOURCE_NONE;
+			pa[i] = page_paddr(m);
+		}
+		machine_unmap(va, batch);
+		vm_page_free_bulk(pa, batch);
+		va += ptoa(batch);
+		n -= batch;
+	}
+}
+
+/* As many of n pages as the domain gives, under va. Returns how many. */
+static unsigned long
+fill_from(int domain, vm_offset_t va, unsigned long n, int flags, unsigned source,
+    unsigned long run)
+{
+	bool exec = (flags & M_EXEC) != 0;
+	vm_paddr_t pa[BATCH];
+	unsigned long done = 0;
+
+	while (done < n) {
+		unsigned want = (unsigned)MIN(n - done, BATCH);
+		unsigned got = vm_page_alloc_bulk(domain, flags, want, pa);
+
+		if (got != 0)
+			kmem_enter(va + ptoa(done), pa, got, exec, source, done == 0 ? run : 0);
+		done += got;
+		if (got < want)
+			break;
+	}
+	return (done);
+}
+
+/* `first` gives what it has, then the other domains of the set. */
+int
+kmem_fill(vm_offset_t va, unsigned long n, struct domain_iter *it, int first, int flags,
+    unsigned source)
+{
+	unsigned long done;
+
+	flags = (flags & ~M_WAITOK) | M_NOWAIT;
+	done = fill_from(first, va, n, flags, source, n);
+	(void)domain_iter_restart(it);
+	while (done < n && domain_iter_next(it))
+		if (it->domain != first)
+			done += fill_from(it->domain, va + ptoa(done), n - done, flags, source,
+			    done == 0 ? n : 0);
+	if (done < n) {
+		kmem_drain(va, done);
+		return (COOPER_ENOMEM);
+	}
+	if ((flags & M_ZERO) != 0 && !MACHINE_MAP_ZEROES)
+		memset((void *)va, 0, ptoa(n));
+	return (0);
+}
+
+/*
+ * Do the set's domains have n pages between them? *first is the first in the set's order that has
+ * all of them, or else any.
+ */
+bool
+kmem_pages_available(unsigned long n, struct domain_iter *it, int flags, int *first)
+{
+	enum page_class class = page_class_of(flags);
+	unsigned long sum = 0;
+
+	*first = -1;
+	(void)domain_iter_restart(it);
+	while (domain_iter_next(it)) {
+		const struct page_domain *d = &page_domains[it->domain];
+		unsigned long avail = atomic_load_relaxed(&d->free), keep = page_keep(d, class);
+
+		if (avail <= keep)
+			continue;
+		if (*first < 0 || avail - keep >= n)
+			*first = it->domain;
+		if (avail - keep >= n)
+			return (true);
+		sum += avail - keep;
+	}
+	return (sum >= n);
+}
+
+/* ---- kmem_malloc ---------------------------------------------------------------------------------- */
+
+static vm_offset_t
+attempt(struct domain_iter *it, vm_size_t size, int flags, enum lack *lack)
+{
+	struct kmem_arena *first, *from;
+	vm_offset_t va;
+	int domain;
+
+	*lack = LACK_PAGES;
+	if (!kmem_pages_available(atop(size), it, flags, &domain))
+		return (0);
+	first = kmem_arena_of(flags & M_EXEC ? SOURCE_EXEC :
+	    flags & M_NEVERFREED ? SOURCE_NOFREE : SOURCE_DOMAIN + (unsigned)domain);
+	if ((va = kmem_kva(first, size, 0, &from)) == 0) {
+		*lack = LACK_KVA;
+		return (0);
+	}
+	if (kmem_fill(va, atop(size), it, domain, flags, from->source) != 0) {
+		kmem_kva_free(from, va, size);
+		return (0);
+	}
+	return (va);
+}
+
+/*
+ * Repeat an attempt until it succeeds, or `rounds` times (0: for ever), waiting for what it lacks.
+ * Its own metadata is not among that: tags.c sees to it, so a want of tags is a want of pages or of
+ * address space.
+ */
+static vm_offset_t
+attempt_waiting(struct domain_iter *it, vm_size_t size, int flags, unsigned rounds)
+{
+	int domain = is_pow2(it->usable) ? (int)ffs_size(it->usable) - 1 : -1;
+	enum lack lack = LACK_NOTHING;
+	struct kmem_waiter w;
+	uint64_t frees = 0;
+	vm_offset_t va = 0;
+
+	kmem_wait_begin(&w, KMEM_WAIT_KVA);
+	for (unsigned round = 0; va == 0 && (rounds == 0 || round < rounds); round++) {
+		if (lack == LACK_PAGES)
+			vm_wait_free(domain, PAGE_SYSTEM, frees);
+		else
+			kmem_wait(&w, size);
+		frees = vm_page_frees(domain);
+		kmem_wait_look(&w);
+		va = attempt(it, size, flags, &lack);
+	}
+	kmem_wait_end(&w);
+	return (va);
+}
+
+/* What no request may ask for; `size` comes back in whole pages. */
+static bool
+request_ok(const char *func, vm_size_t *size, int flags)
+{
+	vm_size_t len = round_page(*size);
+	bool waits_once = ((flags & M_NOWAIT) != 0) != ((flags & M_WAITOK) != 0);
+
+	CHECK(*size != 0 && len >= *size, "%s: size %zu", func, *size);
+	CHECK(waits_once, "%s: flags %#x: one of M_NOWAIT and M_WAITOK", func, (unsigned)flags);
+	CHECK((flags & M_USE_RESERVE) == 0 || (flags & M_NOWAIT) != 0,
+	    "%s: flags %#x: M_USE_RESERVE goes with M_NOWAIT", func, (unsigned)flags);
+	if (*size == 0 || len < *size || !waits_once ||
+	    (flags & (M_USE_RESERVE | M_WAITOK)) == (M_USE_RESERVE | M_WAITOK))
+		return (false);
+	*size = len;
+	return (true);
+}
+
+/* Could this machine ever give that many bytes? If not, waiting would be for ever. */
+static bool
+possible(vm_size_t size, struct domain_iter *it)
+{
+	uint64_t pages = 0;
+
+	(void)domain_iter_restart(it);
+	while (domain_iter_next(it))
+		pages += page_domains[it->domain].total - page_domains[it->domain].interrupt;
+	return (atop(size) <= pages && size <= cooper_shape()->kva_size);
+}
+
+void *
+kmem_malloc_rounds(struct domainset *ds, vm_size_t size, int flags, unsigned rounds)
+{
+	struct domain_iter it;
+	vm_offset_t va;
+	enum lack lack;
+
+	if (!request_ok("kmem_malloc", &size, flags))
+		return (NULL);
+	domain_iter_start(&it, ds);
+	va = attempt(&it, size, flags, &lack);
+	if (va == 0 && (flags & M_WAITOK) != 0 && possible(size, &it))
+		va = attempt_waiting(&it, size, flags, rounds);
+	return ((void *)va);
+}
+
+void *
+kmem_malloc_domainset(struct domainset *ds, vm_size_t size, int flags)
+{
+	return (kmem_malloc_rounds(ds, size, flags, 0));
+}
+
+void *
+kmem_malloc(vm_size_t size, int flags)
+{
+	return (kmem_malloc_domainset(NULL, size, flags));
+}
+
+/*
+ * The arena and the length are what the first page's record says; a caller who says otherwise is
+ * stopped before anything is undone.
+ */
+void
+kmem_free(void *addr, vm_size_t size)
+{
+	vm_offset_t va = (vm_offset_t)addr;
+	struct vm_page *m = page_of_va(va);
+	struct kmem_arena *ka = m != NULL ? kmem_arena_of(m->source) : NULL;
+
+	size = round_page(size);
+	MUST((va & PAGE_MASK) == 0 && ka != NULL && m->run != 0,
+	    "kmem_free: %p is not the start of an allocation", addr);
+	MUST(m->run == atop(size), "kmem_free: %p: %zu bytes, but %zu were allocated", addr, size,
+	    ptoa(m->run));
+	m->run = 0;
+	kmem_drain(va, atop(size));
+	kmem_kva_free(ka, va, size);
+}
+
+/* ---- pages under a caller's own address space -------------------------------------------------------- */
+
+static bool
+range_ok(const char *func, vm_offset_t addr, vm_size_t size)
+{
+	vm_offset_t base;
+	vm_size_t window;
+	bool ok;
+
+	machine_kva(&base, &window);
+	ok = (addr & PAGE_MASK) == 0 && size != 0 && size <= window && addr >= base &&
+	    addr - base <= window - size;
+	CHECK(ok, "%s: %#lx, %zu bytes: not a range of kernel address space", func,
+	    (unsigned long)addr, size);
+	return (ok);
+}
+
+int
+kmem_back_domain(vm_offset_t addr, vm_size_t size, int domain, int flags)
+{
+	struct domainset fixed = { .policy = DOMAINSET_FIXED, .prefer = domain };
+	struct domain_iter it;
+	bool swept = false;
+	uint64_t frees;
+	int first;
+
+	if (!request_ok("kmem_back", &size, flags) || !range_ok("kmem_back", addr, size))
+		return (COOPER_EINVAL);
+	domain_iter_start(&it, domain < 0 ? NULL : &fixed);
+	if ((flags & M_WAITOK) != 0 && !possible(size, &it))
+		return (COOPER_ENOMEM);
+	for (;;) {
+		frees = vm_page_frees(domain);
+		if (kmem_pages_available(atop(size), &it, flags, &first) &&
+		    kmem_fill(addr, atop(size), &it, first, flags, SOURCE_CALLER) == 0)
+			return (0);
+		if ((flags & M_NOWAIT) != 0)
+			return (COOPER_ENOMEM);
+		if (swept)
+			vm_wait_free(domain, PAGE_SYSTEM, frees);
+		else
+			(void)page_daemon_pass(domain, PRESSURE_SEVERE);
+		swept = true;
+	}
+}
+
+int
+kmem_back(vm_offset_t addr, vm_size_t size, int flags)
+{
+	return (kmem_back_domain(addr, size, -1, flags));
+}
+
+void
+kmem_unback(vm_offset_t addr, vm_size_t size)
+{
+	struct vm_page *m = page_of_va(addr);
+
+	size = round_page(size);
+	MUST(range_ok(__func__, addr, size) && m != NULL && m->source == SOURCE_CALLER,
+	    "kmem_unback: %#lx has no page of kmem_back's", (unsigned long)addr);
+	kmem_drain(addr, atop(size));
+}

@@ -1,0 +1,185 @@
+/*
+ * Where zones get their slabs: uma/backend.h filled in. One page comes from the direct map if the
+ * shape has one (the field's uma_small_alloc); everything else is address space with pages.
+ *
+ * UMA names a domain (or -1) and walks the domains itself. M_WAITOK: a back end that cannot serve
+ * waits for what it lacks and returns NULL, and the keg looks at its slabs again: what it waits for
+ * may come back as an item there as well.
+ */
+#include "kmem/kmem_int.h"
+#include "page/page_int.h"
+#include "uma/backend.h"
+
+static void
+domain_set(struct domainset *ds, int domain)
+{
+	*ds = (struct domainset){
+		.policy = domain < 0 ? DOMAINSET_FIRSTTOUCH : DOMAINSET_FIXED,
+		.prefer = domain,
+	};
+}
+
+/* ---- one page of the direct map -------------------------------------------------------------------- */
+
+static struct vm_page *
+one_page(int domain, int flags)
+{
+	struct domainset ds;
+	struct domain_iter it;
+	struct vm_page *m;
+
+	flags = (flags & ~M_WAITOK) | M_NOWAIT;
+	domain_set(&ds, domain);
+	domain_iter_start(&it, &ds);
+	while (domain_iter_next(&it))
+		if ((m = vm_page_alloc(it.domain, flags)) != NULL)
+			return (m);
+	return (NULL);
+}
+
+static void *
+small_alloc(uma_zone_t zone, vm_size_t bytes, int domain, uint8_t *sflag, int wait)
+{
+	uint64_t frees = vm_page_frees(domain);
+	struct vm_page *m;
+	void *mem;
+
+	(void)zone;
+	(void)bytes;
+	if ((m = one_page(domain, wait)) == NULL) {
+		if ((wait & M_WAITOK) != 0 && !vm_wait_domain(domain))
+			vm_wait_free(domain, PAGE_SYSTEM, frees);
+		return (NULL);
+	}
+	mem = machine_direct(page_paddr(m));
+	if ((wait & M_ZERO) != 0 && (m->flags & PG_ZERO) == 0)
+		memset(mem, 0, PAGE_SIZE);
+	*sflag = UMA_SLAB_PRIV;
+	return (mem);
+}
+
+static void
+small_free(void *mem, vm_size_t bytes, uint8_t sflag)
+{
+	(void)bytes;
+	(void)sflag;
+	vm_page_free(page_of_va((vm_offset_t)mem));
+}
+
+/* ---- whole pages, mapped ------------------------------------------------------------------------------ */
+
+static void *
+page_alloc(uma_zone_t zone, vm_size_t bytes, int domain, uint8_t *sflag, int wait)
+{
+	struct domainset ds;
+
+	(void)zone;
+	domain_set(&ds, domain);
+	*sflag = UMA_SLAB_KERNEL;
+	return (kmem_malloc_rounds(&ds, bytes, wait, KMEM_ROUNDS));
+}
+
+static void
+page_free(void *mem, vm_size_t bytes, uint8_t sflag)
+{
+	if (sflag & UMA_SLAB_PRIV)
+		small_free(mem, bytes, sflag);
+	else
+		kmem_free(mem, bytes);
+}
+
+static void *
+small_or_page_alloc(uma_zone_t zone, vm_size_t bytes, int domain, uint8_t *sflag, int wait)
+{
+	if (cooper_shape()->direct_map)
+		return (small_alloc(zone, bytes, domain, sflag, wait));
+	return (page_alloc(zone, bytes, domain, sflag, wait));
+}
+
+/* ---- physically contiguous ------------------------------------------------------------------------------ */
+
+static void *
+contig_alloc(uma_zone_t zone, vm_size_t bytes, int domain, uint8_t *sflag, int wait)
+{
+	struct domainset ds;
+
+	(void)zone;
+	domain_set(&ds, domain);
+	*sflag = UMA_SLAB_KERNEL;
+	return (kmem_alloc_contig_domainset(&ds, bytes, wait, 0, ~(vm_paddr_t)0, 0, 0,
+	    VM_MEMATTR_DEFAULT));
+}
+
+/* ---- one run for each CPU, of its domain if that has pages ---------------------------------------------- */
+
+static bool
+pcpu_fill(vm_offset_t va, unsigned long n, int flags, unsigned source)
+{
+	unsigned ncpus = cooper_shape()->ncpus;
+	unsigned long each = n / ncpus, done;
+
+	MUST(each * ncpus == n, "pcpu_alloc: %lu pages for %u CPUs", n, ncpus);
+	for (done = 0; done < n; done += each) {
+		struct domainset home = { .policy = DOMAINSET_PREFER };
+		struct domain_iter it;
+
+		home.prefer = (int)machine_cpu_domain((unsigned)(done / each));
+		domain_iter_start(&it, &home);
+		if (kmem_fill(va + ptoa(done), each, &it, home.prefer, flags, source) != 0) {
+			kmem_drain(va, done);
+			return (false);
+		}
+		page_of_va(va + ptoa(done))->run = done == 0 ? (uint32_t)n : 0;
+	}
+	return (true);
+}
+
+static vm_offset_t
+pcpu_attempt(vm_size_t bytes, int flags)
+{
+	struct kmem_arena *from;
+	struct domain_iter it;
+	vm_offset_t va;
+	int first;
+
+	domain_iter_start(&it, NULL);
+	if (!kmem_pages_available(atop(bytes), &it, flags, &first) ||
+	    (va = kmem_kva(kmem_domain_arena(first), bytes, 0, &from)) == 0)
+		return (0);
+	if (pcpu_fill(va, atop(bytes), flags, from->source))
+		return (va);
+	kmem_kva_free(from, va, bytes);
+	return (0);
+}
+
+static void *
+pcpu_alloc(uma_zone_t zone, vm_size_t bytes, int domain, uint8_t *sflag, int wait)
+{
+	vm_offset_t va = pcpu_attempt(bytes, wait);
+	struct kmem_waiter w;
+
+	(void)zone;
+	(void)domain;
+	*sflag = UMA_SLAB_KERNEL;
+	if (va != 0 || (wait & M_WAITOK) == 0)
+		return ((void *)va);
+	kmem_wait_begin(&w, KMEM_WAIT_KVA);
+	for (unsigned round = 0; round < KMEM_ROUNDS && va == 0; round++) {
+		kmem_wait(&w, bytes);
+		kmem_wait_look(&w);
+		va = pcpu_attempt(bytes, wait);
+	}
+	kmem_wait_end(&w);
+	return ((void *)va);
+}
+
+const struct uma_backend kmem_backend = {
+	.small = { small_or_page_alloc, page_free },
+	.page = { page_alloc, page_free },
+	.contig = { contig_alloc, page_free },
+	.pcpu = { pcpu_alloc, page_free },
+	.kva = kva_alloc,
+	.kva_free = kva_free,
+	.back = kmem_back_domain,
+	.unback = kmem_unback,
+};

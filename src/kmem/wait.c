@@ -1,0 +1,116 @@
+/*
+ * Waiting for what a failed request lacks: tags, address space, or the pages under them.
+ *
+ * One lock guards the channels and the count of events. A waiter counts itself in before it tries;
+ * an event is counted only while somebody is counted in. No wakeup is lost: what an event announces
+ * was put back under some lock L (an arena's, a keg's, a domain's; for a CPU's cache: that part)
+ * before the event looks at `waiting`. An attempt that did not find it held L before that, and had
+ * counted itself in before it took L; so the event sees the waiter, and the count that the waiter
+ * compares before it sleeps moves. L orders the two sides: no fence is needed.
+ *
+ * Every kind of event wakes every waiter. Only threads in distress are here, and which of the three
+ * would help one of them depends on what the arenas hold at that moment.
+ *
+ * Memory may also come to rest where no event tells: in the caches of zones. So the first thing that
+ * a waiter does is a reclaim pass, and passes are repeated while it waits, at intervals that double
+ * while nothing changes. That is reclaim, not polling: what a pass frees makes an event like any
+ * other.
+ */
+#include "base/atomic.h"
+#include "kmem/kmem_int.h"
+
+#define PASS_INTERVAL_MIN ((uint64_t)1 * 1000 * 1000)   /* ns */
+#define PASS_INTERVAL_MAX ((uint64_t)128 * 1000 * 1000) /* ns */
+
+CORE_STATE static struct mtx wait_lock = MTX_INIT("kmem wait", RANK_WAIT);
+CORE_STATE static struct waitq channels[KMEM_CHANNELS]; /* under wait_lock */
+CORE_STATE static uint64_t events;                      /* under wait_lock */
+CORE_STATE static uint32_t waiting; /* threads between begin and end; atomic */
+
+static const char *const channel_names[KMEM_CHANNELS] = {
+	[KMEM_WAIT_TAGS] = "btalloc",
+	[KMEM_WAIT_KVA] = "kva",
+};
+
+static void
+pages_freed(int domain)
+{
+	(void)domain;
+	kmem_event();
+}
+
+void
+kmem_wait_start(void)
+{
+	mtx_init(&wait_lock, "kmem wait", RANK_WAIT);
+	for (unsigned i = 0; i < KMEM_CHANNELS; i++)
+		waitq_init(&channels[i], channel_names[i]);
+	page_freed_hook = pages_freed;
+}
+
+void
+kmem_wait_begin(struct kmem_waiter *w, enum kmem_channel channel)
+{
+	sync_assert_may_sleep("kmem_wait_begin");
+	CHECK(!machine_thread_state()->in_reclaim, "%s: M_WAITOK in a reclaim pass",
+	    channel_names[channel]);
+	w->channel = &channels[channel];
+	w->seen = 0;
+	w->interval = 0;
+	atomic_add_fetch(&waiting, 1);
+}
+
+void
+kmem_wait_end(struct kmem_waiter *w)
+{
+	(void)w;
+	atomic_fetch_sub(&waiting, 1);
+}
+
+/* Before an attempt: events from here on are news. */
+void
+kmem_wait_look(struct kmem_waiter *w)
+{
+	mtx_lock(&wait_lock);
+	w->seen = events;
+	mtx_unlock(&wait_lock);
+}
+
+/*
+ * The attempt failed: return when it may succeed. The first call, and each that no event ended in
+ * time, runs a reclaim pass and returns.
+ */
+void
+kmem_wait(struct kmem_waiter *w, uint64_t need)
+{
+	bool timed_out = false;
+
+	if (w->interval == 0) {
+		w->interval = PASS_INTERVAL_MIN;
+		(void)page_daemon_pass(-1, PRESSURE_SEVERE);
+		return;
+	}
+	mtx_lock(&wait_lock);
+	if (events == w->seen)
+		timed_out = waitq_sleep(w->channel, &wait_lock, need,
+		    machine_now() + w->interval) == COOPER_ETIMEDOUT;
+	mtx_unlock(&wait_lock);
+	if (!timed_out)
+		return;
+	if (page_daemon_pass(-1, PRESSURE_SEVERE) != 0)
+		w->interval = PASS_INTERVAL_MIN;
+	else
+		w->interval = MIN(2 * w->interval, PASS_INTERVAL_MAX);
+}
+
+void
+kmem_event(void)
+{
+	if (likely(atomic_load_relaxed(&waiting) == 0))
+		return;
+	mtx_lock(&wait_lock);
+	events++;
+	for (unsigned i = 0; i < KMEM_CHANNELS; i++)
+		waitq_wake_all(&channels[i]);
+	mtx_unlock(&wait_lock);
+}
