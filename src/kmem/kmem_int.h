@@ -85,6 +85,7 @@ void tags_use_graph(void);
 /* Stop (debug shape) unless the invariant holds. No lock of rank TAGS or above is held. */
 void tags_check(const char *where);
 extern uma_zone_t tag_zone;
+extern unsigned tags_peak; /* most tags that one refill has taken of the reserve since start */
 
 /* ---- pages under address space ------------------------------------------------------------------------ */
 

@@ -27,7 +27,7 @@
  *   1. An ordinary request never lowers `free` below bound. The zone's reserve is bound: UMA gives an
  *      item of a domain's slabs to a request without M_USE_RESERVE only while more than that many are
  *      free there, and a fill of a bucket stops there too. M_USE_RESERVE counts only in the thread
- *      that is in a refill; see `reserve_flag`, the one place that lets it through.
+ *      that is in a refill; see take_cached(), the one place that lets it through.
  *   2. Drain gives back only slabs without which bound items stay free (UMA: keg drain keeps whole
  *      slabs for the reserve, domain by domain, so their sum is kept too).
  *   3. A refill that succeeds uses at most bound tags and then adds a slab of more than bound.
@@ -61,6 +61,8 @@ CORE_STATE uma_zone_t tag_zone;
 CORE_STATE static struct mtx tags_lock = MTX_INIT("tags", RANK_TAGS);
 CORE_STATE static struct thread_state *filler; /* who is in a refill; set under tags_lock */
 CORE_STATE static unsigned reserve;            /* the bound that the zone keeps; 0 with a direct map */
+CORE_STATE static unsigned taken;              /* tags with the reserve's leave in this refill */
+CORE_STATE unsigned tags_peak;                 /* most of them in one refill since start */
 CORE_STATE static bool graph_up;               /* slabs come from the graph */
 CORE_STATE static struct tag_source ordinary;  /* arenas outside the kernel graph */
 
@@ -211,6 +213,7 @@ tags_refill(void)
 
 	mtx_lock(&tags_lock);
 	check_locked("tags_refill, before");
+	taken = 0;
 	__atomic_store_n(&filler, machine_thread_state(), __ATOMIC_RELAXED);
 	bt = uma_zalloc(tag_zone, M_NOWAIT);
 	__atomic_store_n(&filler, NULL, __ATOMIC_RELAXED);
@@ -242,11 +245,26 @@ tags_wait(void)
 
 /* ---- what arenas call ---------------------------------------------------------------------------------- */
 
-/* The reserve is for the refill alone. */
-static int
-reserve_flag(int flags)
+/*
+ * A tag from what is cached or in slabs, for an arena that is locked. The reserve is for the refill
+ * alone, and it never takes more than the bound: more would mean that the bound is wrong.
+ */
+static struct vmem_btag *
+take_cached(int flags)
 {
-	return ((flags & M_USE_RESERVE) != 0 && in_refill() ? M_USE_RESERVE : 0);
+	bool reserved = (flags & M_USE_RESERVE) != 0 && in_refill();
+	struct vmem_btag *bt;
+
+	if (inject_failure())
+		return (NULL);
+	bt = uma_zalloc(tag_zone, M_NOWAIT | M_NOVM | (reserved ? M_USE_RESERVE : 0));
+	if (!reserved || bt == NULL)
+		return (bt);
+	taken++;
+	tags_peak = MAX(tags_peak, taken);
+	CHECK(reserve == 0 || taken <= reserve, "tags_alloc: zone \"vmem btag\": refill takes %u tags, "
+	    "the bound is %u", taken, reserve);
+	return (bt);
 }
 
 static struct vmem_btag *
@@ -255,9 +273,8 @@ tags_alloc(struct tag_source *ts, int flags)
 	struct vmem_btag *bt;
 
 	(void)ts;
-	if (flags & M_NOVM) /* an arena is locked */
-		return (inject_failure() ? NULL :
-		    uma_zalloc(tag_zone, M_NOWAIT | M_NOVM | reserve_flag(flags)));
+	if (flags & M_NOVM)
+		return (take_cached(flags));
 	if (in_refill())
 		return (NULL);
 	if (!inject_failure() && (bt = tags_refill()) != NULL)
@@ -270,6 +287,7 @@ tags_free(struct tag_source *ts, struct vmem_btag *bt)
 {
 	(void)ts;
 	if (in_refill()) {
+		taken--;
 		zone_free_item(tag_zone, bt, NULL, SKIP_NONE);
 		return;
 	}
