@@ -287,7 +287,7 @@ tags_free(struct tag_source *ts, struct vmem_btag *bt)
 {
 	(void)ts;
 	if (in_refill()) {
-		taken--;
+		taken -= taken > 0;
 		zone_free_item(tag_zone, bt, NULL, SKIP_NONE);
 		return;
 	}

@@ -1,0 +1,295 @@
+/*
+ * Storms: many threads, little memory, reclaim at the worst moments. M_WAITOK must come back, and at
+ * the end everything must be where it was.
+ */
+#include <stdlib.h>
+#include "kmem_test.h"
+
+static bool stop_reclaim;
+
+static void
+reclaim_on(void *arg)
+{
+	static const int how[] = {UMA_RECLAIM_DRAIN, UMA_RECLAIM_DRAIN_CPU, UMA_RECLAIM_TRIM};
+
+	(void)arg;
+	for (unsigned i = 0; !__atomic_load_n(&stop_reclaim, __ATOMIC_RELAXED); i++) {
+		uma_reclaim(how[i % 3]);
+		tags_check("reclaim_on");
+	}
+}
+
+/* ---- tags ------------------------------------------------------------------------------------------------ */
+
+#define HELD   48
+#define STEPS  3000
+
+static void
+storm_thread(struct test_thread *t)
+{
+	struct {
+		void *p;
+		vm_size_t size;
+		bool kva;
+	} held[HELD] = {0};
+	uint64_t seed = 1 + t->index;
+
+	for (unsigned i = 0; i < STEPS; i++) {
+		unsigned at = test_random(&seed) % HELD;
+
+		if (held[at].p == NULL) {
+			held[at].size = PAGE_SIZE * (1 + test_random(&seed) % 4);
+			held[at].kva = test_random(&seed) % 2 == 0;
+			if (held[at].kva)
+				held[at].p = (void *)kva_alloc(held[at].size);
+			else
+				TEST_MUST((held[at].p = kmem_malloc(held[at].size, M_WAITOK)) != NULL);
+			if (held[at].p != NULL && !held[at].kva)
+				memset(held[at].p, (int)t->index, held[at].size);
+		} else {
+			if (held[at].kva)
+				kva_free((vm_offset_t)held[at].p, held[at].size);
+			else {
+				TEST_MUST(((char *)held[at].p)[held[at].size - 1] == (char)t->index);
+				kmem_free(held[at].p, held[at].size);
+			}
+			held[at].p = NULL;
+		}
+	}
+	for (unsigned at = 0; at < HELD; at++) {
+		if (held[at].p != NULL && held[at].kva)
+			kva_free((vm_offset_t)held[at].p, held[at].size);
+		else if (held[at].p != NULL)
+			kmem_free(held[at].p, held[at].size);
+	}
+}
+
+static void
+storm(void)
+{
+	unsigned n = MAX(2, MIN(8, cooper_shape()->ncpus));
+	struct picture before, after;
+	struct side_thread *side;
+
+	settle();
+	picture_take(&before);
+	stop_reclaim = false;
+	side = side_start(reclaim_on, NULL, -1);
+	run_threads(n, storm_thread, NULL);
+	__atomic_store_n(&stop_reclaim, true, __ATOMIC_RELAXED);
+	side_join(side);
+	tags_check("storm");
+	settle();
+	picture_take(&after);
+	picture_equal(&before, &after);
+}
+
+static void
+tag_storm_with_reclaim(void **state)
+{
+	(void)state;
+	/* 8 threads of 48 times up to 4 pages: up to 1536 pages, address space for two thirds more. */
+	on_shape(8 << 20, 16 << 20, storm);
+}
+
+/* The same with pages for half of it at most: threads sleep for memory and wake. */
+static void
+hungry_thread(struct test_thread *t)
+{
+	uint64_t seed = 77 + t->index;
+
+	for (unsigned i = 0; i < 300; i++) {
+		vm_size_t size = PAGE_SIZE * (1 + test_random(&seed) % 40);
+		char *p = kmem_malloc(size, M_WAITOK);
+
+		TEST_MUST(p != NULL);
+		p[0] = p[size - 1] = (char)t->index;
+		if (i % 3 == 0)
+			kva_free(kva_alloc(PAGE_SIZE), PAGE_SIZE);
+		kmem_free(p, size);
+	}
+}
+
+static void
+hunger(void)
+{
+	unsigned n = 2 * MIN(4, cooper_shape()->ncpus);
+	struct picture before, after;
+	struct hoard hoard;
+
+	settle();
+	picture_take(&before);
+	hoard_pages(&hoard, 40 * n / 2 + 40);
+	run_threads(n, hungry_thread, NULL);
+	hoard_end(&hoard);
+	tags_check("hunger");
+	settle();
+	picture_take(&after);
+	picture_equal(&before, &after);
+}
+
+static void
+waitok_comes_back_under_a_limit(void **state)
+{
+	(void)state;
+	on_shape(8 << 20, 32 << 20, hunger);
+}
+
+/* ---- who waits, for what, and what wakes them ------------------------------------------------------------- */
+
+static void
+take_pages(void *arg)
+{
+	void **p = arg;
+
+	*p = kmem_malloc(20 * PAGE_SIZE, M_WAITOK);
+}
+
+static void
+wait_for_pages(void)
+{
+	struct hoard hoard;
+	struct side_thread *side;
+	void *p = NULL;
+
+	hoard_pages(&hoard, 10);
+	side = side_start(take_pages, &p, 0);
+	wait_for_sleepers("vmwait", 1);
+	hoard_release(&hoard, 200);
+	side_join(side);
+	TEST_MUST(p != NULL);
+	kmem_free(p, 20 * PAGE_SIZE);
+	hoard_end(&hoard);
+}
+
+/* A zone holds all the memory in its caches: the waiter's own pass gets it. */
+static void
+reclaim_helps(void)
+{
+	uma_zone_t zone = uma_zcreate("hog", 1000, NULL, NULL, NULL, NULL, UMA_ALIGN_PTR, 0);
+	static void *item[8192];
+	unsigned n = 0;
+	void *p;
+
+	while (n < 8192 && (item[n] = uma_zalloc(zone, M_NOWAIT)) != NULL)
+		n++;
+	TEST_MUST(n > 500);
+	while (n > 0)
+		uma_zfree(zone, item[--n]);
+	p = kmem_malloc(cooper_shape()->physmem / 2, M_WAITOK);
+	TEST_MUST(p != NULL);
+	kmem_free(p, cooper_shape()->physmem / 2);
+	uma_zdestroy(zone);
+}
+
+static void
+take_addresses(void *arg)
+{
+	void **p = arg;
+
+	*p = kmem_malloc(16 * PAGE_SIZE, M_WAITOK);
+}
+
+static void
+wait_for_addresses(void)
+{
+	static vm_offset_t va[8192];
+	struct side_thread *side;
+	unsigned n = 0;
+	void *p = NULL;
+
+	while (n < 8192 && (va[n] = kva_alloc(8 * PAGE_SIZE)) != 0)
+		n++;
+	side = side_start(take_addresses, &p, 0);
+	wait_for_sleepers("kva", 1);
+	while (n > 0)
+		kva_free(va[--n], 8 * PAGE_SIZE);
+	side_join(side);
+	TEST_MUST(p != NULL);
+	kmem_free(p, 16 * PAGE_SIZE);
+}
+
+/* An arena of somebody's needs tags, and there is no page for a slab of them. */
+struct ids {
+	vmem_t *vm;
+	vmem_addr_t last;
+	int error;
+};
+
+static void
+take_id(void *arg)
+{
+	struct ids *ids = arg;
+
+	ids->error = vmem_xalloc(ids->vm, 1, 0, 0, 0, 1000000, VMEM_ADDR_MAX,
+	    M_WAITOK | M_FIRSTFIT, &ids->last);
+}
+
+static void
+starve_of_tags(struct hoard *hoard, struct ids *ids, unsigned *n)
+{
+	vmem_addr_t id;
+
+	ids->vm = vmem_create("ids", 1, 2000000, 1, 0, M_WAITOK | M_FIRSTFIT);
+	TEST_MUST(ids->vm != NULL);
+	settle();
+	hoard_pages(hoard, 0);
+	for (*n = 0;; ++*n) /* every second number: each takes tags */
+		if (vmem_xalloc(ids->vm, 1, 2, 0, 0, VMEM_ADDR_MIN, 999999, M_NOWAIT | M_FIRSTFIT,
+			&id) != 0)
+			break;
+	TEST_MUST(*n > 0 && *n < 400000);
+}
+
+static void
+wait_for_tags(void)
+{
+	struct side_thread *side;
+	struct hoard hoard;
+	struct ids ids;
+	unsigned n;
+
+	starve_of_tags(&hoard, &ids, &n);
+	side = side_start(take_id, &ids, 0);
+	wait_for_sleepers("btalloc", 1);
+	hoard_release(&hoard, 4);
+	side_join(side);
+	TEST_MUST(ids.error == 0 && ids.last >= 1000000);
+	hoard_end(&hoard);
+}
+
+/* The same, and it is not pages that come back but tags: the arena's own. */
+static void
+wait_for_freed_tags(void)
+{
+	struct side_thread *side;
+	struct hoard hoard;
+	struct ids ids;
+	unsigned n;
+
+	starve_of_tags(&hoard, &ids, &n);
+	side = side_start(take_id, &ids, 0);
+	wait_for_sleepers("btalloc", 1);
+	for (vmem_addr_t id = 2; n > 0 && id < 100; id += 2, n--)
+		vmem_xfree(ids.vm, id, 1);
+	side_join(side);
+	TEST_MUST(ids.error == 0 && ids.last >= 1000000);
+	hoard_end(&hoard);
+}
+
+static void
+waiters_are_woken_by_the_event(void **state)
+{
+	struct machine_shape shape = mapped_shape(4 << 20, 32 << 20);
+
+	(void)state;
+	on_shape(4 << 20, 32 << 20, wait_for_pages);
+	on_shape(4 << 20, 32 << 20, reclaim_helps);
+	on_shape(16 << 20, 4 << 20, wait_for_addresses);
+	on_shape(4 << 20, 32 << 20, wait_for_tags);
+	on_exact_shape(&shape, wait_for_tags);
+	on_exact_shape(&shape, wait_for_freed_tags);
+}
+
+TEST_MAIN(cmocka_unit_test(waiters_are_woken_by_the_event),
+    cmocka_unit_test(tag_storm_with_reclaim), cmocka_unit_test(waitok_comes_back_under_a_limit))
