@@ -99,9 +99,9 @@ kmem_kva_free(struct kmem_arena *ka, vm_offset_t va, vm_size_t size)
 }
 
 bool
-kmem_kva_available(vm_size_t size)
+kmem_kva_available(struct kmem_arena *first, vm_size_t size)
 {
-	if (vmem_size(root.vm, VMEM_MAXFREE) >= size)
+	if (vmem_size(root.vm, VMEM_MAXFREE) >= size || vmem_size(first->vm, VMEM_MAXFREE) >= size)
 		return (true);
 	for (unsigned d = 0; d < cooper_shape()->ndomains; d++)
 		if (vmem_size(domains[d].vm, VMEM_MAXFREE) >= size)

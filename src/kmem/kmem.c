@@ -4,13 +4,13 @@
  * No lock lives here: a range belongs to whoever has it, its pages' records with it. A request is
  * made without waiting, whole or not at all; M_WAITOK repeats it.
  *
- *	look     is there a domain with enough pages, or do all together have them?   nothing is taken
- *	address  kmem_kva()                                                            NULL: nothing held
- *	pages    kmem_fill(), which unwinds itself exactly                             then address back
+ *	look     are there enough pages, and, the second time, addresses?   nothing is taken
+ *	address  kmem_kva()                                                  0: nothing is held
+ *	pages    kmem_fill(), which unwinds itself exactly                   then addresses back
  *
  * The first step makes a request that must fail do so before it holds anything. What it takes and
- * puts back would look like an event to others who wait for the same, and two such could keep each
- * other awake for ever.
+ * puts back looks like an event to others who wait for the same, and two such could keep each other
+ * awake for ever.
  */
 #include "kmem/kmem_int.h"
 #include "page/page_int.h"
@@ -133,7 +133,7 @@ kmem_pages_available(unsigned long n, struct domain_iter *it, int flags, int *fi
 /* ---- kmem_malloc ---------------------------------------------------------------------------------- */
 
 static vm_offset_t
-attempt(struct domain_iter *it, vm_size_t size, int flags, enum lack *lack)
+attempt(struct domain_iter *it, vm_size_t size, int flags, bool again, enum lack *lack)
 {
 	struct kmem_arena *first, *from;
 	vm_offset_t va;
@@ -144,10 +144,12 @@ attempt(struct domain_iter *it, vm_size_t size, int flags, enum lack *lack)
 		return (0);
 	first = kmem_arena_of(flags & M_EXEC ? SOURCE_EXEC :
 	    flags & M_NEVERFREED ? SOURCE_NOFREE : SOURCE_DOMAIN + (unsigned)domain);
-	if ((va = kmem_kva(first, size, 0, &from)) == 0) {
-		*lack = LACK_KVA;
+	*lack = LACK_KVA;
+	if (again && !kmem_kva_available(first, size))
 		return (0);
-	}
+	if ((va = kmem_kva(first, size, 0, &from)) == 0)
+		return (0);
+	*lack = LACK_PAGES;
 	if (kmem_fill(va, atop(size), it, domain, flags, from->source) != 0) {
 		kmem_kva_free(from, va, size);
 		return (0);
@@ -177,7 +179,7 @@ attempt_waiting(struct domain_iter *it, vm_size_t size, int flags, unsigned roun
 			kmem_wait(&w, size);
 		frees = vm_page_frees(domain);
 		kmem_wait_look(&w);
-		va = attempt(it, size, flags, &lack);
+		va = attempt(it, size, flags, true, &lack);
 	}
 	kmem_wait_end(&w);
 	return (va);
@@ -223,7 +225,7 @@ kmem_malloc_rounds(struct domainset *ds, vm_size_t size, int flags, unsigned rou
 	if (!request_ok("kmem_malloc", &size, flags))
 		return (NULL);
 	domain_iter_start(&it, ds);
-	va = attempt(&it, size, flags, &lack);
+	va = attempt(&it, size, flags, false, &lack);
 	if (va == 0 && (flags & M_WAITOK) != 0 && possible(size, &it))
 		va = attempt_waiting(&it, size, flags, rounds);
 	return ((void *)va);

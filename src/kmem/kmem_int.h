@@ -67,8 +67,8 @@ int kmem_arenas_start(void);
  */
 vm_offset_t kmem_kva(struct kmem_arena *first, vm_size_t size, int flags, struct kmem_arena **from);
 void kmem_kva_free(struct kmem_arena *ka, vm_offset_t va, vm_size_t size);
-/* Would kmem_kva() for a domain find room? A hint: what it says may be stale at once. */
-bool kmem_kva_available(vm_size_t size);
+/* Would kmem_kva() find room? A hint: what it says may be stale at once. */
+bool kmem_kva_available(struct kmem_arena *first, vm_size_t size);
 
 /* ---- tags.c: where the circle is closed ------------------------------------------------------------- */
 

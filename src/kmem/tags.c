@@ -170,7 +170,7 @@ slab_alloc(uma_zone_t zone, vm_size_t bytes, int domain, uint8_t *sflag, int wai
 	}
 	CHECK(in_refill(), "slab_alloc: a slab of tags outside a refill");
 	/* Look before the first step: a failed refill then makes no event that wakes its like. */
-	if (!cooper_shape()->direct_map && !kmem_kva_available(bytes))
+	if (!cooper_shape()->direct_map && !kmem_kva_available(kmem_domain_arena(0), bytes))
 		return (NULL);
 	if ((m = slab_page(domain)) == NULL)
 		return (NULL);
