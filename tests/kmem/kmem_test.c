@@ -128,12 +128,8 @@ picture_equal(const struct picture *a, const struct picture *b)
 void
 settle(void)
 {
-	unsigned long before;
-
-	do {
-		before = free_pages();
-		uma_reclaim(UMA_RECLAIM_DRAIN_CPU);
-	} while (free_pages() != before);
+	while (page_daemon_pass(-1, PRESSURE_SEVERE) != 0)
+		;
 }
 
 /* ---- shortage --------------------------------------------------------------------------------------- */

@@ -40,7 +40,7 @@ unsigned long free_pages(void);
 unsigned long tags_in_slabs(void); /* free items in the tag zone's slabs */
 unsigned long tag_slab_pages(void);
 
-/* Drain caches until that gives nothing more. */
+/* Reclaim until that gives nothing more. */
 void settle(void);
 
 /* Take every page and give them back: a shortage to order. */
