@@ -42,10 +42,10 @@ void *kmem_malloc_domainset(struct domainset *ds, vm_size_t size, int flags);
  */
 #define VM_MEMATTR_DEFAULT 0 /* the only memory attribute there is */
 void *kmem_alloc_attr(vm_size_t size, int flags, vm_paddr_t low, vm_paddr_t high, int memattr);
-void *kmem_alloc_attr_domainset(struct domainset *ds, vm_size_t size, int flags, vm_paddr_t low,
-    vm_paddr_t high, int memattr);
-void *kmem_alloc_contig(vm_size_t size, int flags, vm_paddr_t low, vm_paddr_t high,
-    vm_size_t align, vm_paddr_t boundary, int memattr);
+void *kmem_alloc_attr_domainset(
+    struct domainset *ds, vm_size_t size, int flags, vm_paddr_t low, vm_paddr_t high, int memattr);
+void *kmem_alloc_contig(vm_size_t size, int flags, vm_paddr_t low, vm_paddr_t high, vm_size_t align,
+    vm_paddr_t boundary, int memattr);
 void *kmem_alloc_contig_domainset(struct domainset *ds, vm_size_t size, int flags, vm_paddr_t low,
     vm_paddr_t high, vm_size_t align, vm_paddr_t boundary, int memattr);
 

@@ -13,9 +13,9 @@
  */
 #include "kmem/kmem_int.h"
 
-#define QUANTA_MIN       64                     /* quanta that the window should have, at least */
-#define KVA_QUANTUM_MIN  ((vm_size_t)64 << 10)
-#define KVA_QUANTUM_MAX  ((vm_size_t)2 << 20)
+#define QUANTA_MIN      64 /* quanta that the window should have, at least */
+#define KVA_QUANTUM_MIN ((vm_size_t)64 << 10)
+#define KVA_QUANTUM_MAX ((vm_size_t)2 << 20)
 
 CORE_STATE struct list kmem_arenas;
 CORE_STATE vm_size_t kva_quantum;
@@ -116,7 +116,8 @@ kva_alloc_aligned(vm_size_t size, vm_size_t align)
 	vm_size_t len = round_page(size);
 
 	CHECK(size != 0 && len >= size, "kva_alloc: size %zu", size);
-	CHECK(align == 0 || is_pow2(align), "kva_alloc_aligned: align %zu is no power of two", align);
+	CHECK(
+	    align == 0 || is_pow2(align), "kva_alloc_aligned: align %zu is no power of two", align);
 	if (len < size || size == 0 || (align & (align - 1)) != 0 || inject_failure())
 		return (0);
 	if (vmem_xalloc(root.vm, len, align > PAGE_SIZE ? align : 0, 0, 0, VMEM_ADDR_MIN,
@@ -157,7 +158,8 @@ kmem_arena_create(struct kmem_arena *ka, const char *name, struct kmem_arena *pa
 
 	if (feeds_tags && !tags_can_serve(layers))
 		return (start_refuse(COOPER_EINVAL,
-		    "arena \"%s\": %u arenas deep, a tag slab may need %u tags, but %u are in reserve",
+		    "arena \"%s\": %u arenas deep, a tag slab may need %u tags, but %u are in "
+		    "reserve",
 		    name, layers, layers * BT_MAXALLOC, tags_bound()));
 	core_snprintf(ka->name, sizeof(ka->name), "%s", name);
 	ka->parent = parent;
@@ -219,8 +221,8 @@ kmem_arenas_start(void)
 	if (error == 0)
 		error = kmem_arena_create(&exec, "kernel exec arena", &root, SOURCE_EXEC, false);
 	if (error == 0)
-		error = kmem_arena_create(&nofree, "kernel nofree arena", &root, SOURCE_NOFREE,
-		    false);
+		error =
+		    kmem_arena_create(&nofree, "kernel nofree arena", &root, SOURCE_NOFREE, false);
 	/* The graph is known: so is its bound. Only then may an arena ask for its first tag. */
 	if (error != 0 || (error = tags_start()) != 0)
 		return (error);

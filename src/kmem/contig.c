@@ -25,7 +25,7 @@ demand_ok(const struct demand *dm, vm_size_t size, int flags, int memattr)
 {
 	bool waits_once = ((flags & M_NOWAIT) != 0) != ((flags & M_WAITOK) != 0);
 	bool ok = size != 0 && round_page(size) >= size && dm->low < dm->high &&
-	    (dm->align & (dm->align - 1)) == 0 && (dm->boundary & (dm->boundary - 1)) == 0;
+		  (dm->align & (dm->align - 1)) == 0 && (dm->boundary & (dm->boundary - 1)) == 0;
 
 	CHECK(waits_once, "%s: flags %#x: one of M_NOWAIT and M_WAITOK", dm->func, (unsigned)flags);
 	CHECK(ok, "%s: size %zu, [%#llx, %#llx), align %zu, boundary %#llx", dm->func, size,
@@ -72,8 +72,8 @@ fill_demand(const struct demand *dm, int domain, vm_offset_t va, unsigned long n
 			kmem_drain(va, done);
 			return (false);
 		}
-		enter_run(va + ptoa(done), m, step, (flags & M_EXEC) != 0, source,
-		    done == 0 ? n : 0);
+		enter_run(
+		    va + ptoa(done), m, step, (flags & M_EXEC) != 0, source, done == 0 ? n : 0);
 	}
 	if ((flags & M_ZERO) != 0 && !MACHINE_MAP_ZEROES)
 		memset((void *)va, 0, ptoa(n));
@@ -87,8 +87,8 @@ try_domains(const struct demand *dm, struct domain_iter *it, vm_offset_t va, uns
 {
 	for (;;) {
 		while (domain_iter_next(it)) {
-			if (!vm_page_domain_can(it->domain, dm->low, dm->high,
-				dm->contiguous ? n : 1))
+			if (!vm_page_domain_can(
+				it->domain, dm->low, dm->high, dm->contiguous ? n : 1))
 				domain_iter_remove(it);
 			else if (fill_demand(dm, it->domain, va, n, flags, source))
 				return (true);
@@ -114,8 +114,8 @@ alloc_demand(const struct demand *dm, struct domainset *ds, vm_size_t size, int 
 	domain_iter_start(&it, ds);
 	if (!domain_iter_next(&it))
 		return (NULL);
-	first = kmem_arena_of((flags & M_EXEC) != 0 ? SOURCE_EXEC :
-	    SOURCE_DOMAIN + (unsigned)it.domain);
+	first = kmem_arena_of(
+	    (flags & M_EXEC) != 0 ? SOURCE_EXEC : SOURCE_DOMAIN + (unsigned)it.domain);
 	(void)domain_iter_restart(&it);
 
 	va = kmem_kva(first, size, 0, &from);
@@ -146,12 +146,13 @@ void *
 kmem_alloc_contig(vm_size_t size, int flags, vm_paddr_t low, vm_paddr_t high, vm_size_t align,
     vm_paddr_t boundary, int memattr)
 {
-	return (kmem_alloc_contig_domainset(NULL, size, flags, low, high, align, boundary, memattr));
+	return (
+	    kmem_alloc_contig_domainset(NULL, size, flags, low, high, align, boundary, memattr));
 }
 
 void *
-kmem_alloc_attr_domainset(struct domainset *ds, vm_size_t size, int flags, vm_paddr_t low,
-    vm_paddr_t high, int memattr)
+kmem_alloc_attr_domainset(
+    struct domainset *ds, vm_size_t size, int flags, vm_paddr_t low, vm_paddr_t high, int memattr)
 {
 	struct demand dm = { "kmem_alloc_attr", low, high, 0, 0, false };
 

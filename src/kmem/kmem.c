@@ -22,8 +22,8 @@ enum lack { LACK_NOTHING, LACK_PAGES, LACK_KVA };
 /* ---- pages under a range ------------------------------------------------------------------------ */
 
 void
-kmem_enter(vm_offset_t va, const vm_paddr_t *pa, unsigned n, bool exec, unsigned source,
-    unsigned long run)
+kmem_enter(
+    vm_offset_t va, const vm_paddr_t *pa, unsigned n, bool exec, unsigned source, unsigned long run)
 {
 	struct vm_page *m = NULL;
 
@@ -60,8 +60,8 @@ kmem_drain(vm_offset_t va, unsigned long n)
 
 /* As many of n pages as the domain gives, under va. Returns how many. */
 static unsigned long
-fill_from(int domain, vm_offset_t va, unsigned long n, int flags, unsigned source,
-    unsigned long run)
+fill_from(
+    int domain, vm_offset_t va, unsigned long n, int flags, unsigned source, unsigned long run)
 {
 	bool exec = (flags & M_EXEC) != 0;
 	vm_paddr_t pa[BATCH];
@@ -82,8 +82,8 @@ fill_from(int domain, vm_offset_t va, unsigned long n, int flags, unsigned sourc
 
 /* `first` gives what it has, then the other domains of the set. */
 int
-kmem_fill(vm_offset_t va, unsigned long n, struct domain_iter *it, int first, int flags,
-    unsigned source)
+kmem_fill(
+    vm_offset_t va, unsigned long n, struct domain_iter *it, int first, int flags, unsigned source)
 {
 	unsigned long done;
 
@@ -142,8 +142,9 @@ attempt(struct domain_iter *it, vm_size_t size, int flags, bool again, enum lack
 	*lack = LACK_PAGES;
 	if (!kmem_pages_available(atop(size), it, flags, &domain))
 		return (0);
-	first = kmem_arena_of(flags & M_EXEC ? SOURCE_EXEC :
-	    flags & M_NEVERFREED ? SOURCE_NOFREE : SOURCE_DOMAIN + (unsigned)domain);
+	first = kmem_arena_of(flags & M_EXEC         ? SOURCE_EXEC
+			      : flags & M_NEVERFREED ? SOURCE_NOFREE
+						     : SOURCE_DOMAIN + (unsigned)domain);
 	*lack = LACK_KVA;
 	if (again && !kmem_kva_available(first, size))
 		return (0);
@@ -275,7 +276,7 @@ range_ok(const char *func, vm_offset_t addr, vm_size_t size)
 
 	machine_kva(&base, &window);
 	ok = (addr & PAGE_MASK) == 0 && size != 0 && size <= window && addr >= base &&
-	    addr - base <= window - size;
+	     addr - base <= window - size;
 	CHECK(ok, "%s: %#lx, %zu bytes: not a range of kernel address space", func,
 	    (unsigned long)addr, size);
 	return (ok);

@@ -27,7 +27,7 @@ enum page_source {
 	SOURCE_ROOT,
 	SOURCE_EXEC,
 	SOURCE_NOFREE,
-	SOURCE_DOMAIN, /* + domain */
+	SOURCE_DOMAIN,                                    /* + domain */
 	SOURCE_CALLER = SOURCE_DOMAIN + COOPER_MAXDOMAIN, /* kmem_back() */
 	SOURCE_COUNT
 };
@@ -39,7 +39,7 @@ struct kmem_arena {
 	bool feeds_tags;           /* tag slabs get their address space here */
 	uint8_t source;            /* its number in vm_page.source */
 	char name[24];
-	struct list link;          /* on kmem_arenas */
+	struct list link; /* on kmem_arenas */
 };
 
 extern struct list kmem_arenas; /* struct kmem_arena, parents first; fixed after start-up */
@@ -93,8 +93,8 @@ extern unsigned tags_peak; /* most tags that one refill has taken of the reserve
 void kmem_enter(vm_offset_t va, const vm_paddr_t *pa, unsigned n, bool exec, unsigned source,
     unsigned long run);
 /* Pages of `it`'s domains, `first` first, under n pages at va; all or none. 0 or COOPER_ENOMEM. */
-int kmem_fill(vm_offset_t va, unsigned long n, struct domain_iter *it, int first, int flags,
-    unsigned source);
+int kmem_fill(
+    vm_offset_t va, unsigned long n, struct domain_iter *it, int first, int flags, unsigned source);
 /* kmem_back() with pages of one domain; -1: any. */
 int kmem_back_domain(vm_offset_t addr, vm_size_t size, int domain, int flags);
 /*

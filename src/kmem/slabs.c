@@ -106,8 +106,8 @@ contig_alloc(uma_zone_t zone, vm_size_t bytes, int domain, uint8_t *sflag, int w
 	(void)zone;
 	domain_set(&ds, domain);
 	*sflag = UMA_SLAB_KERNEL;
-	return (kmem_alloc_contig_domainset(&ds, bytes, wait, 0, ~(vm_paddr_t)0, 0, 0,
-	    VM_MEMATTR_DEFAULT));
+	return (kmem_alloc_contig_domainset(
+	    &ds, bytes, wait, 0, ~(vm_paddr_t)0, 0, 0, VM_MEMATTR_DEFAULT));
 }
 
 /* ---- one run for each CPU, of its domain if that has pages ---------------------------------------------- */

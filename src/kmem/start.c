@@ -53,21 +53,21 @@ static int
 check_shape(const struct machine_shape *s)
 {
 	uint64_t pages = s->physmem >> PAGE_SHIFT;
-	uint64_t pages_needed = DOMAIN_PAGES_MIN * (uint64_t)s->ndomains +
-	    CPU_PAGES_MIN * (uint64_t)s->ncpus;
+	uint64_t pages_needed =
+	    DOMAIN_PAGES_MIN * (uint64_t)s->ndomains + CPU_PAGES_MIN * (uint64_t)s->ncpus;
 
 	if (s->ncpus < 1 || s->ncpus > COOPER_MAXCPU)
-		return (start_refuse(COOPER_EINVAL, "ncpus %u: not in 1..%d", s->ncpus,
-		    COOPER_MAXCPU));
+		return (
+		    start_refuse(COOPER_EINVAL, "ncpus %u: not in 1..%d", s->ncpus, COOPER_MAXCPU));
 	if (s->ndomains < 1 || s->ndomains > COOPER_MAXDOMAIN)
-		return (start_refuse(COOPER_EINVAL, "ndomains %u: not in 1..%d", s->ndomains,
-		    COOPER_MAXDOMAIN));
+		return (start_refuse(
+		    COOPER_EINVAL, "ndomains %u: not in 1..%d", s->ndomains, COOPER_MAXDOMAIN));
 	if (s->ndomains > s->ncpus)
-		return (start_refuse(COOPER_EINVAL, "ndomains %u: more than the %u CPUs",
-		    s->ndomains, s->ncpus));
+		return (start_refuse(
+		    COOPER_EINVAL, "ndomains %u: more than the %u CPUs", s->ndomains, s->ncpus));
 	if ((s->kva_size & PAGE_MASK) != 0)
-		return (start_refuse(COOPER_EINVAL, "kva_size %zu: not a multiple of the page size",
-		    s->kva_size));
+		return (start_refuse(
+		    COOPER_EINVAL, "kva_size %zu: not a multiple of the page size", s->kva_size));
 	if (pages < pages_needed)
 		return (start_refuse(COOPER_EINVAL,
 		    "physmem %llu: %u CPUs and %u domains need at least %llu bytes",

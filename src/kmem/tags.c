@@ -60,11 +60,11 @@
 CORE_STATE uma_zone_t tag_zone;
 CORE_STATE static struct mtx tags_lock = MTX_INIT("tags", RANK_TAGS);
 CORE_STATE static struct thread_state *filler; /* who is in a refill; set under tags_lock */
-CORE_STATE static unsigned reserve;            /* the bound that the zone keeps; 0 with a direct map */
-CORE_STATE static unsigned taken;              /* tags with the reserve's leave in this refill */
-CORE_STATE unsigned tags_peak;                 /* most of them in one refill since start */
-CORE_STATE static bool graph_up;               /* slabs come from the graph */
-CORE_STATE static struct tag_source ordinary;  /* arenas outside the kernel graph */
+CORE_STATE static unsigned reserve; /* the bound that the zone keeps; 0 with a direct map */
+CORE_STATE static unsigned taken;   /* tags with the reserve's leave in this refill */
+CORE_STATE unsigned tags_peak;      /* most of them in one refill since start */
+CORE_STATE static bool graph_up;    /* slabs come from the graph */
+CORE_STATE static struct tag_source ordinary; /* arenas outside the kernel graph */
 
 /* ---- the bound ------------------------------------------------------------------------------------- */
 
@@ -113,8 +113,9 @@ tags_free_in_slabs(void)
 static void
 check_locked(const char *where)
 {
-	CHECK(tags_free_in_slabs() >= reserve, "%s: zone \"%s\": %lu tags free in slabs, %u in reserve",
-	    where, "vmem btag", tags_free_in_slabs(), reserve);
+	CHECK(tags_free_in_slabs() >= reserve,
+	    "%s: zone \"%s\": %lu tags free in slabs, %u in reserve", where, "vmem btag",
+	    tags_free_in_slabs(), reserve);
 }
 
 void
@@ -262,8 +263,10 @@ take_cached(int flags)
 		return (bt);
 	taken++;
 	tags_peak = MAX(tags_peak, taken);
-	CHECK(reserve == 0 || taken <= reserve, "tags_alloc: zone \"vmem btag\": refill takes %u tags, "
-	    "the bound is %u", taken, reserve);
+	CHECK(reserve == 0 || taken <= reserve,
+	    "tags_alloc: zone \"vmem btag\": refill takes %u tags, "
+	    "the bound is %u",
+	    taken, reserve);
 	return (bt);
 }
 
@@ -327,7 +330,8 @@ tags_start(void)
 	if (!cooper_shape()->direct_map) {
 		if (bound >= ipers)
 			return (start_refuse(COOPER_EINVAL,
-			    "the arena graph needs %u tags in reserve, but a slab of %u cannot restore them",
+			    "the arena graph needs %u tags in reserve, but a slab of %u cannot "
+			    "restore them",
 			    bound, ipers));
 		reserve = bound;
 		uma_zone_reserve(tag_zone, (int)reserve);

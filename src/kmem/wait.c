@@ -25,7 +25,7 @@
 CORE_STATE static struct mtx wait_lock = MTX_INIT("kmem wait", RANK_WAIT);
 CORE_STATE static struct waitq channels[KMEM_CHANNELS]; /* under wait_lock */
 CORE_STATE static uint64_t events;                      /* under wait_lock */
-CORE_STATE static uint32_t waiting; /* threads between begin and end; atomic */
+CORE_STATE static uint32_t waiting;                     /* threads between begin and end; atomic */
 
 static const char *const channel_names[KMEM_CHANNELS] = {
 	[KMEM_WAIT_TAGS] = "btalloc",
@@ -93,7 +93,7 @@ kmem_wait(struct kmem_waiter *w, uint64_t need)
 	mtx_lock(&wait_lock);
 	if (events == w->seen)
 		timed_out = waitq_sleep(w->channel, &wait_lock, need,
-		    machine_now() + w->interval) == COOPER_ETIMEDOUT;
+				machine_now() + w->interval) == COOPER_ETIMEDOUT;
 	mtx_unlock(&wait_lock);
 	if (!timed_out)
 		return;

@@ -25,7 +25,7 @@ start_and_run(void *arg)
 void
 on_exact_shape(const struct machine_shape *shape, void (*body)(void))
 {
-	struct child c = {*shape, body};
+	struct child c = { *shape, body };
 
 	in_child(start_and_run, &c);
 }

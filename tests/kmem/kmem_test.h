@@ -31,7 +31,7 @@ struct picture {
 	unsigned long free_pages;
 	vm_size_t allocated[SOURCE_COUNT]; /* of each kernel arena, bytes */
 	vm_size_t free[SOURCE_COUNT];
-	unsigned long segments;            /* of all kernel arenas */
+	unsigned long segments; /* of all kernel arenas */
 };
 void picture_take(struct picture *p);
 void picture_equal(const struct picture *a, const struct picture *b);

@@ -8,7 +8,7 @@
 static void
 malloc_and_free(void **state)
 {
-	static const vm_size_t sizes[] = {1, 4096, 4097, 65536, 300000, 1 << 20};
+	static const vm_size_t sizes[] = { 1, 4096, 4097, 65536, 300000, 1 << 20 };
 	struct picture before, after;
 	char *p[6];
 
@@ -110,7 +110,7 @@ pages_of_the_domain_asked_for(void **state)
 {
 	(void)state;
 	for (unsigned d = 0; d < cooper_shape()->ndomains; d++) {
-		struct domainset ds = {.policy = DOMAINSET_FIXED, .prefer = (int)d};
+		struct domainset ds = { .policy = DOMAINSET_FIXED, .prefer = (int)d };
 		char *p = kmem_malloc_domainset(&ds, 3 * PAGE_SIZE, M_WAITOK);
 
 		assert_non_null(p);
@@ -131,8 +131,8 @@ pages_of_the_domain_asked_for(void **state)
 static void
 r11(void)
 {
-	struct domainset first = {.policy = DOMAINSET_PREFER, .prefer = 0};
-	struct domainset fixed = {.policy = DOMAINSET_FIXED, .prefer = 0};
+	struct domainset first = { .policy = DOMAINSET_PREFER, .prefer = 0 };
+	struct domainset fixed = { .policy = DOMAINSET_FIXED, .prefer = 0 };
 	unsigned long n = free_pages() * 3 / 5;
 	vm_paddr_t pa[512];
 	unsigned got;
@@ -285,8 +285,8 @@ static int
 contig_odd_align(void *arg)
 {
 	(void)arg;
-	return (kmem_alloc_contig(PAGE_SIZE, M_NOWAIT, 0, ~(vm_paddr_t)0, 3 * PAGE_SIZE, 0, 0) ==
-	    NULL);
+	return (
+	    kmem_alloc_contig(PAGE_SIZE, M_NOWAIT, 0, ~(vm_paddr_t)0, 3 * PAGE_SIZE, 0, 0) == NULL);
 }
 
 static int
@@ -310,14 +310,14 @@ bad_requests_are_named(void **state)
 		int (*fn)(void *);
 		const char *text;
 	} bad[] = {
-	    {malloc_nothing, "kmem_malloc: size 0"},
-	    {malloc_both, "kmem_malloc: flags"},
-	    {malloc_reserve_waiting, "M_USE_RESERVE"},
-	    {back_outside, "kmem_back"},
-	    {contig_without_window, "kmem_alloc_contig"},
-	    {contig_odd_align, "kmem_alloc_contig"},
-	    {attr_unknown, "memory attribute 7"},
-	    {kva_odd_align, "kva_alloc_aligned"},
+		{ malloc_nothing, "kmem_malloc: size 0" },
+		{ malloc_both, "kmem_malloc: flags" },
+		{ malloc_reserve_waiting, "M_USE_RESERVE" },
+		{ back_outside, "kmem_back" },
+		{ contig_without_window, "kmem_alloc_contig" },
+		{ contig_odd_align, "kmem_alloc_contig" },
+		{ attr_unknown, "memory attribute 7" },
+		{ kva_odd_align, "kva_alloc_aligned" },
 	};
 
 	(void)state;
@@ -344,7 +344,7 @@ contiguous_runs(void **state)
 	assert_non_null(p);
 	for (unsigned i = 0; i < 8; i++)
 		assert_true(machine_extract((vm_offset_t)p + ptoa(i)) ==
-		    machine_extract((vm_offset_t)p) + ptoa(i));
+			    machine_extract((vm_offset_t)p) + ptoa(i));
 	assert_int_equal(machine_extract((vm_offset_t)p) % (8 * PAGE_SIZE), 0);
 	memset(p, 1, 8 * PAGE_SIZE);
 	kmem_free(p, 8 * PAGE_SIZE);
@@ -401,7 +401,8 @@ R28_impossible_window_is_refused(void **state)
 	picture_take(&after);
 	picture_equal(&before, &after);
 
-	machine_bind((int)cooper_shape()->ncpus - 1); /* of the last domain; the window is in the first */
+	machine_bind(
+	    (int)cooper_shape()->ncpus - 1); /* of the last domain; the window is in the first */
 	p = kmem_alloc_contig(PAGE_SIZE, M_WAITOK, low, high, 0, 0, 0);
 	machine_bind(cooper_shape()->pin ? 0 : -1);
 	assert_non_null(p);

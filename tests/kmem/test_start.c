@@ -20,12 +20,12 @@ refused(void *arg)
 	TEST_MUST(cooper_start(&harness_shape) == COOPER_EBUSY);
 }
 
-#define REFUSED(field, value, text)                                                                \
-	do {                                                                                       \
-		shape = harness_shape;                                                             \
-		shape.field = (value);                                                             \
-		expected = (text);                                                                 \
-		in_child(refused, NULL);                                                           \
+#define REFUSED(field, value, text)      \
+	do {                             \
+		shape = harness_shape;   \
+		shape.field = (value);   \
+		expected = (text);       \
+		in_child(refused, NULL); \
 	} while (0)
 
 static void
@@ -78,7 +78,7 @@ alloc_one_of_each(void)
 static void
 least_shapes_work(void **state)
 {
-	static const unsigned cpus[] = {1, 2, 8, 64, 256};
+	static const unsigned cpus[] = { 1, 2, 8, 64, 256 };
 
 	(void)state;
 	for (unsigned i = 0; i < 5; i++)

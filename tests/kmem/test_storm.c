@@ -10,7 +10,7 @@ static bool stop_reclaim;
 static void
 reclaim_on(void *arg)
 {
-	static const int how[] = {UMA_RECLAIM_DRAIN, UMA_RECLAIM_DRAIN_CPU, UMA_RECLAIM_TRIM};
+	static const int how[] = { UMA_RECLAIM_DRAIN, UMA_RECLAIM_DRAIN_CPU, UMA_RECLAIM_TRIM };
 
 	(void)arg;
 	for (unsigned i = 0; !__atomic_load_n(&stop_reclaim, __ATOMIC_RELAXED); i++) {
@@ -21,8 +21,8 @@ reclaim_on(void *arg)
 
 /* ---- tags ------------------------------------------------------------------------------------------------ */
 
-#define HELD   48
-#define STEPS  3000
+#define HELD  48
+#define STEPS 3000
 
 static void
 storm_thread(struct test_thread *t)
@@ -31,7 +31,7 @@ storm_thread(struct test_thread *t)
 		void *p;
 		vm_size_t size;
 		bool kva;
-	} held[HELD] = {0};
+	} held[HELD] = { 0 };
 	uint64_t seed = 1 + t->index;
 
 	for (unsigned i = 0; i < STEPS; i++) {
@@ -43,14 +43,16 @@ storm_thread(struct test_thread *t)
 			if (held[at].kva)
 				held[at].p = (void *)kva_alloc(held[at].size);
 			else
-				TEST_MUST((held[at].p = kmem_malloc(held[at].size, M_WAITOK)) != NULL);
+				TEST_MUST(
+				    (held[at].p = kmem_malloc(held[at].size, M_WAITOK)) != NULL);
 			if (held[at].p != NULL && !held[at].kva)
 				memset(held[at].p, (int)t->index, held[at].size);
 		} else {
 			if (held[at].kva)
 				kva_free((vm_offset_t)held[at].p, held[at].size);
 			else {
-				TEST_MUST(((char *)held[at].p)[held[at].size - 1] == (char)t->index);
+				TEST_MUST(
+				    ((char *)held[at].p)[held[at].size - 1] == (char)t->index);
 				kmem_free(held[at].p, held[at].size);
 			}
 			held[at].p = NULL;
@@ -221,8 +223,8 @@ take_id(void *arg)
 {
 	struct ids *ids = arg;
 
-	ids->error = vmem_xalloc(ids->vm, 1, 0, 0, 0, 1000000, VMEM_ADDR_MAX,
-	    M_WAITOK | M_FIRSTFIT, &ids->last);
+	ids->error = vmem_xalloc(
+	    ids->vm, 1, 0, 0, 0, 1000000, VMEM_ADDR_MAX, M_WAITOK | M_FIRSTFIT, &ids->last);
 }
 
 static void

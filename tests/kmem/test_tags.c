@@ -130,8 +130,8 @@ static void
 r2(void)
 {
 	unsigned reserve = 8 * cooper_shape()->ncpus, last = cooper_shape()->ncpus - 1;
-	uma_zone_t zone = uma_zcreate("reserved", 56, NULL, NULL, NULL, NULL, UMA_ALIGN_PTR,
-	    UMA_ZONE_VM);
+	uma_zone_t zone =
+	    uma_zcreate("reserved", 56, NULL, NULL, NULL, NULL, UMA_ALIGN_PTR, UMA_ZONE_VM);
 	const int flags = M_NOWAIT | M_NOVM | M_USE_RESERVE;
 	struct uma_kdomain *dom = &zone->keg->domain[0];
 	void *item[512], *a, *b;
@@ -174,7 +174,7 @@ static void
 r3(void)
 {
 	uint64_t seed = 3;
-	char *p[64] = {0};
+	char *p[64] = { 0 };
 
 	TEST_MUST(tags_bound() == 2 * (BT_IMPORT + BT_CLIP));
 	for (unsigned i = 0; i < 2000; i++) {
@@ -279,7 +279,8 @@ r5(void)
 		kva_free(all[i], 2 * PAGE_SIZE);
 		all[i] = 0;
 	}
-	TEST_MUST(holes > 50 && vmem_size(kmem_arena_of(SOURCE_ROOT)->vm, VMEM_MAXFREE) < kva_quantum);
+	TEST_MUST(
+	    holes > 50 && vmem_size(kmem_arena_of(SOURCE_ROOT)->vm, VMEM_MAXFREE) < kva_quantum);
 	for (unsigned i = 0; i < 16; i++) {
 		p = kmem_malloc(2 * PAGE_SIZE, M_WAITOK);
 		TEST_MUST(p != NULL);
@@ -405,7 +406,7 @@ h8(void)
 static void
 H8_reserve_is_whole_from_the_start(void **state)
 {
-	static const unsigned cpus[] = {1, 9, 19, 256};
+	static const unsigned cpus[] = { 1, 9, 19, 256 };
 
 	(void)state;
 	for (unsigned i = 0; i < 4; i++) {
@@ -426,8 +427,8 @@ h1(void)
 	vmem_t *vm = kmem_domain_arena(0)->vm;
 	vmem_addr_t addr;
 
-	TEST_MUST(vmem_xalloc(vm, PAGE_SIZE, 0, 0, 0, 1, PAGE_SIZE * 16,
-		      M_NOWAIT | M_FIRSTFIT, &addr) == COOPER_ENOMEM);
+	TEST_MUST(vmem_xalloc(vm, PAGE_SIZE, 0, 0, 0, 1, PAGE_SIZE * 16, M_NOWAIT | M_FIRSTFIT,
+		      &addr) == COOPER_ENOMEM);
 	TEST_MUST(vmem_size(kmem_arena_of(SOURCE_ROOT)->vm, VMEM_FREE) + 4 * kva_quantum >= free);
 	tags_check("h1");
 }
@@ -470,7 +471,8 @@ R6_nobody_else_takes_the_reserve(void **state)
 }
 
 TEST_MAIN(cmocka_unit_test(R1_reclaim_keeps_reserve),
-    cmocka_unit_test(slabs_of_a_storm_are_given_back), cmocka_unit_test(R2_one_reserved_item_a_call),
+    cmocka_unit_test(slabs_of_a_storm_are_given_back),
+    cmocka_unit_test(R2_one_reserved_item_a_call),
     cmocka_unit_test(R3_R4_a_refill_stays_within_the_bound),
     cmocka_unit_test(R4_a_refill_needs_the_reserve_alone),
     cmocka_unit_test(R4_deeper_graphs_are_refused),
