@@ -172,8 +172,11 @@ uma_zalloc_arg(uma_zone_t zone, void *udata, int flags)
 {
 	void *item = uma_zalloc_fast(zone);
 
-	if (unlikely(item == NULL))
+	if (unlikely(item == NULL)) {
+		CHECK((zone->flags & UMA_ZONE_SMR) == 0,
+		    "uma_zalloc: zone %s is an SMR zone: uma_zalloc_smr() is for it", zone->name);
 		return (uma_zalloc_slow(zone, udata, flags));
+	}
 	if (likely((zone->flags & ZF_CTORDTOR) == 0 && (flags & M_ZERO) == 0))
 		return (item);
 	return (item_ctor(zone, item, udata, flags, SKIP_NONE));

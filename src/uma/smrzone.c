@@ -6,6 +6,7 @@
  * to its domain's depot, oldest first; it is handed out (or drained) only when that goal has been
  * reached, and then its dtors run. A single item freed past the caches waits for the readers.
  */
+#include "smr/smr_int.h"
 #include "uma/uma_int.h"
 
 /* The readers of a tagged bucket's items are gone: they may be reused. */
@@ -17,12 +18,17 @@ smr_bucket_ready(struct uma_zone *zone, struct uma_bucket *b)
 		item_dtor(zone, b->slot[i], NULL);
 }
 
+/* Share a context with other zones. Before the first allocation; not one that is SMR_LAZY. */
 void
 uma_zone_set_smr(uma_zone_t zone, struct smr *smr)
 {
 	if (!check_setter(zone, "uma_zone_set_smr", zone->used))
 		return;
 	MUST(smr != NULL, "uma_zone_set_smr: zone %s: no smr", zone->name);
+	CHECK((smr->flags & SMR_LAZY) == 0,
+	    "uma_zone_set_smr: zone %s: %s is lazy, and drains must wait", zone->name, smr->name);
+	if ((smr->flags & SMR_LAZY) != 0)
+		return;
 	zone->smr = smr;
 	zone->flags |= UMA_ZONE_SMR;
 	zone->flags &= ~ZF_TRASH;
@@ -60,7 +66,11 @@ uma_zalloc_smr(uma_zone_t zone, int flags)
 	return (uma_zalloc_slow(zone, NULL, flags));
 }
 
-/* uma_zfree for SMR zones; item must not be NULL. Its dtor runs when the readers have gone. */
+/*
+ * uma_zfree for SMR zones; item must not be NULL. Its dtor runs when the readers have gone. Does not
+ * wait for them as long as buckets can be had; without, it may, so call it with no lock held and
+ * not from within a read section.
+ */
 void
 uma_zfree_smr(uma_zone_t zone, void *item)
 {

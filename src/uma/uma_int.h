@@ -34,13 +34,6 @@
 #include "sync/sync.h"
 #include "uma/backend.h"
 
-#pragma weak smr_create
-#pragma weak smr_destroy
-#pragma weak smr_poll
-#pragma weak smr_wait
-#pragma weak smr_advance
-#pragma weak smr_synchronize
-
 #define UMA_ANYDOMAIN       (-1)
 #define UMA_SMALLEST_UNIT   ((vm_size_t)8)                  /* items are at least this large */
 #define SLAB_MAX_SETSIZE    (PAGE_SIZE / UMA_SMALLEST_UNIT) /* most items of a slab */

@@ -188,13 +188,6 @@ zone_struct_alloc(void)
 	return (zone_alloc_item(uma_zone_of_zones, NULL, UMA_ANYDOMAIN, false, M_WAITOK | M_ZERO));
 }
 
-static void
-own_smr(struct uma_zone *zone)
-{
-	zone->smr = smr_create(zone->name, 0, 0);
-	zone->owns_smr = true;
-}
-
 /* The first zones, on memory of the caller's: zone and keg are zeroed. */
 void
 zone_boot(struct uma_zone *zone, struct uma_keg *keg, const char *name, size_t size)
@@ -243,14 +236,27 @@ check_create(const char *name, size_t size, uint32_t align, uint32_t flags)
 	return (false);
 }
 
+/* A context of the zone's own, if it is to be an SMR zone; false if there is no memory for one. */
+static bool
+make_smr(const char *name, uint32_t flags, struct smr **smr)
+{
+	if ((flags & UMA_ZONE_SMR) == 0)
+		return (true);
+	*smr = smr_create(name, 0, 0);
+	if (*smr == NULL)
+		core_warn("uma_zcreate: zone %s: no memory for its smr", name);
+	return (*smr != NULL);
+}
+
 static struct uma_zone *
 zone_create(const char *name, size_t size, uma_ctor ctor, uma_dtor dtor, uma_init init,
     uma_fini fini, uint32_t align, uint32_t flags)
 {
+	struct smr *smr = NULL;
 	struct uma_zone *zone;
 	struct uma_keg *keg;
 
-	if (!check_create(name, size, align, flags))
+	if (!check_create(name, size, align, flags) || !make_smr(name, flags, &smr))
 		return (NULL);
 	keg = zone_alloc_item(uma_zone_of_kegs, NULL, UMA_ANYDOMAIN, false, M_WAITOK | M_ZERO);
 	zone = zone_struct_alloc();
@@ -258,8 +264,8 @@ zone_create(const char *name, size_t size, uma_ctor ctor, uma_dtor dtor, uma_ini
 	keg_init(keg, name, size, init, fini, align, flags);
 	zone_fill(zone, name, size, flags, keg);
 	set_callbacks(zone, ctor, dtor, NULL, NULL);
-	if ((flags & UMA_ZONE_SMR) != 0)
-		own_smr(zone);
+	zone->smr = smr;
+	zone->owns_smr = smr != NULL;
 	publish(zone);
 	return (zone);
 }
@@ -302,10 +308,13 @@ uma_zone_t
 uma_zcache_create(const char *name, int size, uma_ctor ctor, uma_dtor dtor, uma_init zinit,
     uma_fini zfini, uma_import import, uma_release release, void *arg, int flags)
 {
+	struct smr *smr = NULL;
 	struct uma_zone *zone;
 
 	MUST(import != NULL && release != NULL, "uma_zcache_create: zone %s: no import or release",
 	    name);
+	if (!make_smr(name, (uint32_t)flags, &smr))
+		return (NULL);
 	zone = zone_struct_alloc();
 	zone_fill(zone, name, size < 0 ? 0 : (size_t)size,
 	    ((uint32_t)flags & 0x1fffff & ~(uint32_t)UMA_ZONE_FIRSTTOUCH) | ZF_CACHE, NULL);
@@ -313,8 +322,8 @@ uma_zcache_create(const char *name, int size, uma_ctor ctor, uma_dtor dtor, uma_
 	zone->release = release;
 	zone->arg = arg;
 	set_callbacks(zone, ctor, dtor, zinit, zfini);
-	if ((flags & UMA_ZONE_SMR) != 0)
-		own_smr(zone);
+	zone->smr = smr;
+	zone->owns_smr = smr != NULL;
 	publish(zone);
 	return (zone);
 }
