@@ -151,16 +151,15 @@ settle(struct page_domain *d, unsigned long gained)
 static unsigned long
 run_pass(int domain, enum page_pressure level)
 {
-	struct thread_state *ts = machine_thread_state();
 	void (*reclaim)(enum page_pressure, int) = page_reclaim_hook;
 	uint64_t before = vm_page_frees(domain);
 	unsigned long gained;
 
-	ts->in_reclaim = true;
+	machine_thread_state()->in_reclaim = true;
 	call_handlers(level, domain);
 	if (reclaim != NULL)
 		reclaim(level, domain);
-	ts->in_reclaim = false;
+	machine_thread_state()->in_reclaim = false;
 	gained = (unsigned long)(vm_page_frees(domain) - before);
 
 	for (unsigned i = 0; i < page_ndomains(); i++)

@@ -7,6 +7,13 @@
 #include "harness.h"
 #include "page/page_int.h"
 
+/* A sanitizer's shadow is resident memory too, and its run time starts no thread after a fork. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED true
+#else
+#define SANITIZED false
+#endif
+
 #define ALL_MEMORY 0, MACHINE_NOPAGE /* low, high: no limits */
 
 /* Every domain's invariants hold. */
