@@ -22,8 +22,7 @@ COMPILER_CALLS = {'memcpy', 'memmove', 'memset', 'memcmp'}
 # has no instruction there.
 HELPERS_32 = {'_GLOBAL_OFFSET_TABLE_', '__udivdi3', '__umoddi3', '__udivmoddi4', '__divdi3', '__moddi3'}
 HELPERS = {'_GLOBAL_OFFSET_TABLE_'}
-MACHINE_HEADERS = ('machine.h', 'percpu.h', 'machine_param.h', 'machine_inline.h',
-                   'machine_percpu.h')
+MACHINE_HEADERS = ('machine*.h', 'percpu.h')
 
 
 def nm(archive):
@@ -64,7 +63,8 @@ def main():
     cut = sys.argv.index('--')
     (cc, core, machine, *folders), args = sys.argv[1:cut], sys.argv[cut + 1:]
     tap = Tap()
-    headers = [path for folder in folders for path in glob.glob(os.path.join(folder, 'machine*.h'))]
+    headers = [path for folder in folders for name in MACHINE_HEADERS
+               for path in glob.glob(os.path.join(folder, name))]
     table = declared(headers)
     width = subprocess.run([*cc.split(), *args, '-dM', '-E', '-xc', '/dev/null'], check=True,
                            capture_output=True, text=True).stdout
