@@ -4,7 +4,8 @@ usage: count.py DIR
 
 A test case is one line of TAP, or one program where it speaks no TAP. A skipped case is not
 counted if the same case ran in another shape, or if its program said why this machine or build
-cannot have it: `SKIP architecture: REASON`, which is printed. Any other skipped case has failed.
+cannot have it (`SKIP architecture: REASON`, or NEED_MACHINE() of the harness), which is printed. Any
+other skipped case has failed.
 """
 
 import json
@@ -15,6 +16,7 @@ import sys
 CASE = re.compile(r'(?m)^(not )?ok (\d+)(?: - (.*?))?(?: *# *SKIP *(.*?))? *$')
 SHAPE = re.compile(r'-(?:amd64|i386)-[\w-]+$')
 ELSEWHERE = re.compile(r'(?m)^# (\w+) is not about this shape')
+ABSENT = re.compile(r'(?m)^# (\w+): not on this machine: (.*)')
 ARCHITECTURE = re.compile(r'architecture: *(.*)')
 DETAIL = 6  # lines shown of what a failed case says
 
@@ -28,7 +30,7 @@ def programs(folder):
 
 def cases_of(said):
     """(name, result, reason or detail) for each line of TAP."""
-    elsewhere = set(ELSEWHERE.findall(said))
+    elsewhere, absent = set(ELSEWHERE.findall(said)), dict(ABSENT.findall(said))
     for match in CASE.finditer(said):
         bad, number, name, reason = match.groups()
         if reason is not None:
@@ -38,6 +40,8 @@ def cases_of(said):
             rest = said[match.end():].split('\n')[1:]
             end = next((i for i, line in enumerate(rest) if not line.startswith('#')), len(rest))
             yield name or number, 'failed', rest[:min(end, DETAIL)]
+        elif name in absent:
+            yield name, 'skipped', 'architecture: ' + absent[name]
         elif name in elsewhere:
             yield name, 'skipped', 'shape'
         else:
@@ -61,11 +65,13 @@ def main():
         # a program that died, hung or did not run has no failed case of its own
         if result not in ('OK', 'EXPECTEDFAIL') and not any(how == 'failed' for _, how, _ in cases):
             failed.append(f'failed: {program}: {result.lower()}')
+    said_why = set()
     for suite, program, name, reason in skipped:
-        if (suite, name) in ran:
+        if (suite, name) in ran | said_why:
             continue
         if match := ARCHITECTURE.search(reason):
-            print(f'not here: {program}: {name}: {match[1]}')
+            print(f'not here: {suite}: {name}: {match[1]}')
+            said_why.add((suite, name))
         else:
             failed.append(f'failed: {program}: {name}: skipped, and it ran in no other shape')
     if passed + len(failed) == 0:

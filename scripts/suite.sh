@@ -24,7 +24,7 @@ ninja -C "$dir" || fail "$dir does not build"
 # A sanitizer's finding ends the test that made it.
 export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=1:abort_on_error=0}
 export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1:halt_on_error=1}
-export TSAN_OPTIONS=${TSAN_OPTIONS:-halt_on_error=1:second_deadlock_stack=1}
+export TSAN_OPTIONS=${TSAN_OPTIONS:-halt_on_error=1:second_deadlock_stack=1:die_after_fork=0}
 
 rm -f "$dir"/meson-logs/testlog*
 setup=(--no-suite soak)

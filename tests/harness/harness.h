@@ -75,6 +75,15 @@ __attribute__((noreturn)) void harness_fail(const char *file, int line, const ch
 		}                                                           \
 	} while (0)
 
+/* Leave this test where no shape of this machine or build has what it is about; the count says so. */
+#define NEED_MACHINE(cond, what)                                                                   \
+	do {                                                                                       \
+		if (!(cond)) {                                                                     \
+			printf("# %s: not on this machine: %s\n", __func__, what);                \
+			return;                                                                    \
+		}                                                                                  \
+	} while (0)
+
 /* ---- children -------------------------------------------------------------------------------------
  * A forked child has a copy of everything; what it does to it is not seen by the tests after it.
  */

@@ -87,7 +87,7 @@ stacks_are_lifo_and_counted(void **state)
 	int cpu;
 
 	(void)state;
-	NEED(fast_mode());
+	NEED_MACHINE(fast_mode(), "no restartable sequences");
 	cache = new_cache();
 	cpu = (int)machine_cpu();
 	machine_bind(cpu);
