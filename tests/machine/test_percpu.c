@@ -448,7 +448,42 @@ tokens_survive_drains(void **state)
 	tokens_survive(true);
 }
 
+/* ---- fork -------------------------------------------------------------------------------------------------- */
+
+/* The child has each CPU's items, open stacks and all, and may drain and use them. */
+static void
+child_counts_tokens(void *arg)
+{
+	struct arena *a = arg;
+	uint64_t fast = 0;
+
+	for (unsigned i = 0; i < 1000; i++)
+		give(a, take(a, &fast), i % 4 == 0, &fast);
+	count_tokens(a);
+}
+
+static void
+child_drains_all_cpus(void **state)
+{
+	struct arena a = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+	(void)state;
+	a.cache = new_cache();
+	for (unsigned i = 0; i < TOKENS; i++)
+		a.pool[a.npool++] = token(i);
+	for (unsigned cpu = 0; cpu < cooper_shape()->ncpus; cpu++) {
+		struct percpu *part = percpu_enter_cpu(a.cache, cpu);
+
+		part->alloc.count = (uint16_t)from_pool(&a, part->alloc.items, SLOTS);
+		percpu_exit(a.cache, cpu);
+	}
+	in_child(child_counts_tokens, &a);
+	count_tokens(&a);
+	drop_cache(a.cache);
+}
+
 TEST_MAIN(cmocka_unit_test(zeroed_cache_serves_nothing),
     cmocka_unit_test(stacks_are_lifo_and_counted), cmocka_unit_test(lock_mode_stays_closed),
     cmocka_unit_test(domains_are_runs_of_cpus), cmocka_unit_test(misuse_is_named),
-    cmocka_unit_test(tokens_survive_signals), cmocka_unit_test(tokens_survive_drains))
+    cmocka_unit_test(tokens_survive_signals), cmocka_unit_test(tokens_survive_drains),
+    cmocka_unit_test(child_drains_all_cpus))

@@ -145,6 +145,9 @@ view_grow(struct view *v, vm_size_t end)
 		vm_size_t mark = MIN(round_up(end, STEP), v->size);
 
 		protect(v->base + v->mark, mark - v->mark, PROT_READ | PROT_WRITE);
+		/* A huge page at the first touch would be most of a small process. */
+		if (v->mark == 0)
+			madvise((void *)v->base, mark, MADV_NOHUGEPAGE);
 		atomic_store_release(&v->mark, mark);
 	}
 	machine_unlock(&memory_lock);
