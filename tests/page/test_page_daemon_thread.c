@@ -182,7 +182,7 @@ static void
 a_forked_child_gets_a_new_one(void **state)
 {
 	(void)state;
-	NEED(!SANITIZED);
+	NEED_MACHINE(!SANITIZED, "a sanitizer forbids threads in a forked child");
 	in_child(child, NULL);
 	assert_int_equal(page_domains[0].free, page_domains[0].total);
 }
