@@ -24,6 +24,14 @@ static struct percpu *cache;
 static uint32_t stop;
 static uint64_t under_sx[2];
 
+/* Long enough for a fork to fall into. */
+static void
+linger(void)
+{
+	for (volatile unsigned i = 0; i < 2000; i++)
+		;
+}
+
 static void
 work(uint64_t *seed)
 {
@@ -36,6 +44,7 @@ work(uint64_t *seed)
 	if (test_random(seed) % 4 == 0) {
 		sx_slock(&reclaim);
 		atomic_add_fetch(&under_sx[0], 1);
+		linger();
 		mtx_lock(&g->lock);
 		g->a++;
 		mtx_init(&fresh, "fresh", ranks[test_random(seed) % 3]); /* while holding another */
@@ -47,11 +56,13 @@ work(uint64_t *seed)
 	} else {
 		mtx_lock(&g->lock);
 		g->a++;
+		linger();
 		g->b++;
 		mtx_unlock(&g->lock);
 	}
 	part = percpu_enter(cache, &cpu);
 	part->owner[0] = (char *)part->owner[0] + 1;
+	linger();
 	part->owner[1] = (char *)part->owner[1] + 1;
 	percpu_exit(cache, cpu);
 }
