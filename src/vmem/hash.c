@@ -257,6 +257,24 @@ hash_from_storage(vmem_t *vm, void *storage, size_t *bytes)
 	return (storage);
 }
 
+/* For reclaim, under the lock: a chunk that the table can do without at once, or NULL. */
+btref *
+hash_reclaim(vmem_t *vm, size_t *bytes)
+{
+	while (vm->nbusy < vm->table.slots / 2 && vm->table.slots > TABLE_FIRST)
+		shrink(vm);
+	if (!hash_idle(vm))
+		return (NULL);
+	*bytes = sizeof(btref) * chunk_slots(vm->table.chunks - 1u);
+	return (drop_chunk(vm));
+}
+
+void
+hash_give_back(btref *memory, size_t bytes)
+{
+	table_memory->free(memory, bytes);
+}
+
 void
 hash_destroy(vmem_t *vm)
 {

@@ -63,4 +63,14 @@ void vmem_set_default_tags(struct tag_source *ts);
 struct vmem;
 void vmem_set_tags(struct vmem *vm, struct tag_source *ts); /* before the first add or import */
 
+/*
+ * For reclaim; no lock is held. vmem_trim: give the spare tags of all arenas back to their sources,
+ * and the room in their tables that they do without.
+ * vmem_compact: move live tags of arenas with few of them into tags at lower addresses, as far as their
+ * sources have such cached or in slabs.
+ */
+#define VMEM_COMPACT_MAX 256 /* tags */
+void vmem_trim(void);
+void vmem_compact(void);
+
 #endif

@@ -203,6 +203,8 @@ bool hash_wants(const vmem_t *vm);
 bool hash_idle(const vmem_t *vm);
 void hash_adjust(vmem_t *vm);
 void *hash_from_storage(vmem_t *vm, void *storage, size_t *bytes);
+btref *hash_reclaim(vmem_t *vm, size_t *bytes);
+void hash_give_back(btref *memory, size_t bytes);
 void hash_destroy(vmem_t *vm);
 
 void index_insert(vmem_t *vm, struct vmem_btag *bt);
