@@ -133,8 +133,9 @@ void kmem_event(void);
 /* ---- start-up -------------------------------------------------------------------------------------------- */
 
 struct uma_backend;
-extern const struct uma_backend kmem_backend; /* slabs.c */
-int kmem_start(void);                         /* 0 or an errno, line set */
+extern const struct uma_backend kmem_backend;       /* slabs.c */
+extern const struct table_memory kmem_table_memory; /* slabs.c: vmem's tables of busy segments */
+int kmem_start(void);                               /* 0 or an errno, line set */
 /* Keep one line for cooper_start_error(). Returns `error`. */
 int start_refuse(int error, const char *fmt, ...) PRINTFLIKE(2, 3);
 

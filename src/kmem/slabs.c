@@ -173,6 +173,31 @@ pcpu_alloc(uma_zone_t zone, vm_size_t bytes, int domain, uint8_t *sflag, int wai
 	return ((void *)va);
 }
 
+/* ---- tables of arenas ------------------------------------------------------------------------------------- */
+
+/*
+ * A kernel arena's table may come from that very arena. The cut: vmem asks after a request, with no
+ * lock and a flag that keeps it from asking again, and never in a refill of tags; without the
+ * memory the table has longer chains, and nothing else.
+ */
+static void *
+table_alloc(size_t bytes)
+{
+	uint8_t sflag;
+
+	return (bytes == PAGE_SIZE ? small_or_page_alloc(NULL, bytes, -1, &sflag, M_NOWAIT)
+				   : kmem_malloc(bytes, M_NOWAIT));
+}
+
+static void
+table_free(void *memory, size_t bytes)
+{
+	page_free(memory, bytes,
+	    bytes == PAGE_SIZE && cooper_shape()->direct_map ? UMA_SLAB_PRIV : UMA_SLAB_KERNEL);
+}
+
+const struct table_memory kmem_table_memory = { table_alloc, table_free };
+
 const struct uma_backend kmem_backend = {
 	.small = { small_or_page_alloc, page_free },
 	.page = { page_alloc, page_free },

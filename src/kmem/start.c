@@ -92,6 +92,7 @@ kmem_start(void)
 	if ((error = kmem_arenas_start()) != 0)
 		return (error);
 	tags_use_graph();
+	vmem_set_table_memory(&kmem_table_memory);
 	return (0);
 }
 

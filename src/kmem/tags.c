@@ -314,6 +314,45 @@ tags_source_init(struct tag_source *ts, bool may_use_reserve)
 	ts->reserve = may_use_reserve;
 }
 
+/* ---- reclaim --------------------------------------------------------------------------------------------- */
+
+/* The lowest of a domain's partly used slabs first: there live tags gather. */
+static void
+lowest_slab_first(struct uma_kdomain *dom)
+{
+	struct slab *lowest = NULL, *slab;
+
+	mtx_lock(&dom->lock);
+	LIST_EACH (l, &dom->part) {
+		slab = list_entry(l, struct slab, link);
+		if (lowest == NULL || slab->data < lowest->data)
+			lowest = slab;
+	}
+	if (lowest != NULL) {
+		list_remove(&lowest->link);
+		list_push(&dom->part, &lowest->link);
+	}
+	mtx_unlock(&dom->lock);
+}
+
+/*
+ * Before UMA drains the slabs: spare tags go back, and the few live ones of quiet arenas move
+ * together, so that what a storm leaves does not pin the slabs that it made.
+ */
+static void
+tags_lowmem(enum page_pressure level, int domain, void *arg)
+{
+	(void)domain;
+	(void)arg;
+	if (level < PRESSURE_MIN)
+		return;
+	vmem_trim();
+	uma_zone_reclaim(tag_zone, UMA_RECLAIM_DRAIN_CPU);
+	for (unsigned d = 0; d < cooper_shape()->ndomains; d++)
+		lowest_slab_first(&tag_zone->keg->domain[d]);
+	vmem_compact();
+}
+
 /* ---- start-up -------------------------------------------------------------------------------------------- */
 
 int
@@ -346,5 +385,8 @@ tags_start(void)
 void
 tags_use_graph(void)
 {
+	CORE_STATE static struct lowmem_handler lowmem = { .fn = tags_lowmem };
+
 	graph_up = true;
+	lowmem_register(&lowmem);
 }

@@ -22,7 +22,7 @@ reclaim_on(void *arg)
 /* ---- tags ------------------------------------------------------------------------------------------------ */
 
 #define HELD  48
-#define STEPS 3000
+#define STEPS 2000
 
 static void
 storm_thread(struct test_thread *t)
@@ -70,20 +70,21 @@ static void
 storm(void)
 {
 	unsigned n = MAX(2, MIN(8, cooper_shape()->ncpus));
-	struct picture before, after;
+	struct picture after[2];
 	struct side_thread *side;
 
-	settle();
-	picture_take(&before);
-	stop_reclaim = false;
-	side = side_start(reclaim_on, NULL, -1);
-	run_threads(n, storm_thread, NULL);
-	__atomic_store_n(&stop_reclaim, true, __ATOMIC_RELAXED);
-	side_join(side);
-	tags_check("storm");
-	settle();
-	picture_take(&after);
-	picture_equal(&before, &after);
+	for (unsigned round = 0; round < 2; round++) {
+		__atomic_store_n(&stop_reclaim, false, __ATOMIC_RELAXED);
+		side = side_start(reclaim_on, NULL, -1);
+		run_threads(n, storm_thread, NULL);
+		__atomic_store_n(&stop_reclaim, true, __ATOMIC_RELAXED);
+		side_join(side);
+		tags_check("storm");
+		settle();
+		picture_take(&after[round]);
+	}
+	/* The first may have given each domain its reserve; the second leaves nothing at all. */
+	picture_equal(&after[0], &after[1]);
 }
 
 static void

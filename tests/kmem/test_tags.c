@@ -102,7 +102,7 @@ storm_slabs_go_back(void)
 	unsigned long slabs;
 	unsigned n;
 
-	defragment(fragment(100));
+	defragment(fragment(1000));
 	settle();
 	picture_take(&before);
 	slabs = tag_slab_pages();
