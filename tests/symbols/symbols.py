@@ -9,13 +9,13 @@ and for 32 bit the compiler's own helpers that are named here.
 
 import glob
 import os
-import re
 import subprocess
 import sys
 import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..'))
 from tap import Tap
+from objects import declared, nm
 
 COMPILER_CALLS = {'memcpy', 'memmove', 'memset', 'memcmp'}
 # Position-independent 32-bit x86 code finds its data through these; 64-bit division by a variable
@@ -25,38 +25,9 @@ HELPERS = {'_GLOBAL_OFFSET_TABLE_'}
 MACHINE_HEADERS = ('machine*.h', 'percpu.h')
 
 
-def nm(archive):
-    """(defined, undefined by object) of an archive or object."""
-    defined, undefined, member = set(), {}, archive
-    out = subprocess.run(['nm', '-g', archive], check=True, capture_output=True, text=True).stdout
-    for line in out.splitlines():
-        if line.endswith(':'):
-            member = line[:-1]
-        elif match := re.match(r'[0-9a-f]* +([A-Za-z]) (\S+)$', line):
-            if match[1] in 'Uw':
-                undefined.setdefault(match[2], set()).add(member)
-            else:
-                defined.add(match[2])
-    return defined, undefined
-
-
 def surprises(archive, allowed):
     defined, undefined = nm(archive)
     return {name: where for name, where in undefined.items() if name not in defined | allowed}
-
-
-def declared(headers):
-    """Names of the functions and objects that the machine's headers declare and do not define."""
-    names = set()
-    for header in headers:
-        with open(header) as file:
-            text = file.read()
-        text = re.sub(r'/\*.*?\*/|//[^\n]*', '', text, flags=re.S)
-        text = re.sub(r'(?m)^#(.*\\\n)*.*$', '', text)
-        text = re.sub(r'__attribute__\s*\(\((?:[^()]|\([^()]*\))*\)\)', '', text)
-        names |= set(re.findall(r'\b(\w+)\s*\((?:[^(){};]|\([^(){};]*\))*\)\s*;', text))
-        names |= set(re.findall(r'\bextern\b[^;()]*?\b(\w+)\s*(?:\[[^]]*\])?\s*;', text))
-    return names
 
 
 def main():
