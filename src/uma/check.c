@@ -66,10 +66,8 @@ check_free(struct uma_zone *zone, const char *func, void *item)
 	    zone->name, item, owner_of(item));
 	CHECK(slab_index(zone->keg, slab, item, &i),
 	    "%s: zone %s: %p points into an item, not at one", func, zone->name, item);
-	CHECK((slab->free[slab_words(zone->keg->ipers) + i / SLAB_WORD_BITS] >>
-		  (i % SLAB_WORD_BITS)) &
-		  1,
-	    "%s: zone %s: double free of %p", func, zone->name, item);
+	CHECK(slab_user_has(zone->keg, slab, i), "%s: zone %s: double free of %p", func, zone->name,
+	    item);
 	return (true);
 }
 
@@ -95,7 +93,7 @@ check_mark(struct uma_zone *zone, void *item, bool user)
 	slab = keg_slab_of(zone->keg, item);
 	MUST(slab != NULL && slab_index(zone->keg, slab, item, &i),
 	    "uma: zone %s: %p in a cache is not an item of this zone", zone->name, item);
-	if (slab_user_bit(zone->keg, slab, i, user) == user)
+	if (slab_user_mark(zone->keg, slab, i, user) == user)
 		core_panic(user ? "uma_zalloc: zone %s: %p is handed out twice"
 				: "uma_zfree: zone %s: double free of %p",
 		    zone->name, item);

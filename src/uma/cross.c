@@ -33,12 +33,13 @@ sort_some(struct uma_zone *zone, struct uma_bucket *b, struct uma_bucket **spare
 		if (to == NULL) {
 			if (*spare == NULL)
 				return (false);
-			to = zone->domain[d].cross = *spare;
+			to = *spare;
+			atomic_store_relaxed(&zone->domain[d].cross, to);
 			*spare = NULL;
 		}
 		to->slot[to->count++] = b->slot[--b->count];
 		if (to->count == to->max) {
-			zone->domain[d].cross = NULL;
+			atomic_store_relaxed(&zone->domain[d].cross, NULL);
 			to->next = full[d];
 			full[d] = to;
 		}
@@ -93,7 +94,7 @@ cross_drain(struct uma_zone *zone, int domain)
 		return;
 	mtx_lock(&zone->cross_lock);
 	b = zone->domain[domain].cross;
-	zone->domain[domain].cross = NULL;
+	atomic_store_relaxed(&zone->domain[domain].cross, NULL);
 	mtx_unlock(&zone->cross_lock);
 	if (b == NULL)
 		return;

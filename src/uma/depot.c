@@ -59,6 +59,15 @@ zone_resize_buckets(struct uma_zone *zone, int by)
 		atomic_store_relaxed(&zone->bucket_size, (uint16_t)size);
 }
 
+/* Half-way down to the least. */
+void
+zone_shrink_buckets(struct uma_zone *zone)
+{
+	int size = atomic_load_relaxed(&zone->bucket_size);
+
+	zone_resize_buckets(zone, (atomic_load_relaxed(&zone->bucket_size_min) - size) / 2);
+}
+
 /* Take the lock; finding it held says that larger buckets would save trips. */
 static void
 zdomain_lock(struct uma_zone *zone, struct uma_zdomain *zdom)

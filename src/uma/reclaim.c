@@ -30,8 +30,7 @@ zone_reclaim(struct uma_zone *zone, int req, int domain)
 
 	if (req == UMA_RECLAIM_DRAIN_CPU) {
 		cache_drain_cpus(zone, caches);
-		atomic_store_relaxed(&zone->bucket_size,
-		    (uint16_t)((zone->bucket_size + zone->bucket_size_min) / 2));
+		zone_shrink_buckets(zone);
 	}
 	for (int d = 0; d < (int)uma_ndomains; d++)
 		if (caches == UMA_ANYDOMAIN || caches == d)

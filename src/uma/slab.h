@@ -62,13 +62,27 @@ slab_index(const struct uma_keg *keg, const struct slab *slab, const void *item,
 	return (n < keg->ipers && n * keg->rsize == off);
 }
 
-/* Debug: the user's bit of item i, set or cleared; returns what it was. */
-static inline bool
-slab_user_bit(const struct uma_keg *keg, struct slab *slab, unsigned i, bool set)
+/* The word of the second set that item i is in. */
+static inline size_t *
+slab_user_word(const struct uma_keg *keg, struct slab *slab, unsigned i)
 {
-	size_t *word = &slab->free[slab_words(keg->ipers) + i / SLAB_WORD_BITS];
-	size_t bit = (size_t)1 << (i % SLAB_WORD_BITS);
-	size_t old;
+	return (&slab->free[slab_words(keg->ipers) + i / SLAB_WORD_BITS]);
+}
+
+/* Debug: the user's bit of item i. */
+static inline bool
+slab_user_has(const struct uma_keg *keg, struct slab *slab, unsigned i)
+{
+	return ((__atomic_load_n(slab_user_word(keg, slab, i), __ATOMIC_RELAXED) >>
+		    (i % SLAB_WORD_BITS)) &
+		1);
+}
+
+/* Debug: set or clear the user's bit of item i; returns what it was. */
+static inline bool
+slab_user_mark(const struct uma_keg *keg, struct slab *slab, unsigned i, bool set)
+{
+	size_t *word = slab_user_word(keg, slab, i), bit = (size_t)1 << (i % SLAB_WORD_BITS), old;
 
 	old = set ? __atomic_fetch_or(word, bit, __ATOMIC_RELAXED)
 		  : __atomic_fetch_and(word, ~bit, __ATOMIC_RELAXED);

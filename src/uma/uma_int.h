@@ -282,6 +282,7 @@ struct uma_bucket *zone_fetch_bucket(struct uma_zone *zone, int domain, bool rec
 void zone_put_bucket(struct uma_zone *zone, int domain, struct uma_bucket *bucket, bool ws);
 struct uma_bucket *zone_fill_bucket(struct uma_zone *zone, void *udata, int domain, int flags);
 void zdomain_update_wss(struct uma_zdomain *zdom);
+void zone_shrink_buckets(struct uma_zone *zone);
 void depot_reclaim(struct uma_zone *zone, int domain, bool drain);
 void depot_idle_trim(struct uma_zone *zone);
 
