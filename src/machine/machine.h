@@ -10,6 +10,9 @@
  *
  * Unless a function says otherwise it may be called with any core lock held, does not sleep, does
  * not allocate from the core and cannot fail.
+ *
+ * None of it is for signal handlers but machine_thread_state(), machine_now(), machine_unpark() and
+ * machine_print(): a handler may find any lock held by the very thread that it interrupted.
  */
 #ifndef MACHINE_MACHINE_H
 #define MACHINE_MACHINE_H

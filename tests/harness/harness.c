@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "harness.h"
-#include "options.h"
+#include "posix.h"
 
 /* ---- the program ------------------------------------------------------------------------------------ */
 
@@ -59,6 +59,8 @@ parse_arguments(int argc, char **argv, struct machine_shape *shape)
 		exit(2);
 	}
 	shape->kva_size = machine_default_kva(shape->physmem);
+	if ((options.given & OPTION_PIN) && !options.shape.pin) /* real CPUs: all there can be */
+		shape->ncpus = MIN(posix_possible_cpus(), (unsigned)COOPER_MAXCPU);
 	machine_options_apply(&options, shape);
 	return;
 usage:

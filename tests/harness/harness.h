@@ -76,12 +76,12 @@ __attribute__((noreturn)) void harness_fail(const char *file, int line, const ch
 	} while (0)
 
 /* Leave this test where no shape of this machine or build has what it is about; the count says so. */
-#define NEED_MACHINE(cond, what)                                                                   \
-	do {                                                                                       \
-		if (!(cond)) {                                                                     \
-			printf("# %s: not on this machine: %s\n", __func__, what);                \
-			return;                                                                    \
-		}                                                                                  \
+#define NEED_MACHINE(cond, what)                                                   \
+	do {                                                                       \
+		if (!(cond)) {                                                     \
+			printf("# %s: not on this machine: %s\n", __func__, what); \
+			return;                                                    \
+		}                                                                  \
 	} while (0)
 
 /* ---- children -------------------------------------------------------------------------------------
