@@ -8,6 +8,7 @@
 #include <cooper/cooper.h>
 #include "base/base.h"
 #include "kmem/kmem_int.h"
+#include "malloc/malloc_int.h" /* the last room to be started */
 #include "page/page.h"
 #include "sync/sync.h"
 #include "uma/backend.h"
@@ -128,5 +129,6 @@ cooper_start(const struct machine_shape *shape)
 	uma_startup2(&kmem_backend);
 	uma_startup3();
 	page_daemon_start();
+	malloc_start();
 	return (0);
 }

@@ -147,6 +147,9 @@ extern struct malloc_type *malloc_types; /* newest first; walkable without the l
 /* Make the type's counters if it has none; false: no memory for them (M_NOWAIT). */
 bool malloc_type_ready(struct malloc_type *type, int flags);
 
+/* The same for a type that brings its own, one zeroed record a CPU, at start-up. */
+void malloc_type_adopt(struct malloc_type *type, struct malloc_type_stats *stats);
+
 /* The sum over all CPUs; zero for a type that was never used. */
 void malloc_type_sum(const struct malloc_type *type, struct malloc_type_stats *sum);
 
