@@ -244,6 +244,60 @@ tags_wait(void)
 	return (bt);
 }
 
+/* ---- reclaim --------------------------------------------------------------------------------------------- */
+
+/* Live tags gather in start-up's slab, which is never given back, then in the lowest ones. */
+static bool
+slab_is_better(const struct slab *a, const struct slab *b)
+{
+	if (((a->flags ^ b->flags) & UMA_SLAB_BOOT) != 0)
+		return ((a->flags & UMA_SLAB_BOOT) != 0);
+	return (a->data < b->data);
+}
+
+static bool
+tags_prefer(const struct vmem_btag *a, const struct vmem_btag *b)
+{
+	return (slab_is_better(keg_slab_of(tag_zone->keg, a), keg_slab_of(tag_zone->keg, b)));
+}
+
+/* The best of a domain's partly used slabs first. */
+static void
+best_slab_first(struct uma_kdomain *dom)
+{
+	struct slab *best = NULL, *slab;
+
+	mtx_lock(&dom->lock);
+	LIST_EACH (l, &dom->part) {
+		slab = list_entry(l, struct slab, link);
+		if (best == NULL || slab_is_better(slab, best))
+			best = slab;
+	}
+	if (best != NULL) {
+		list_remove(&best->link);
+		list_push(&dom->part, &best->link);
+	}
+	mtx_unlock(&dom->lock);
+}
+
+/*
+ * Before UMA drains the slabs: spare tags go back, and the few live ones of quiet arenas move
+ * together, so that what a storm leaves does not pin the slabs that it made.
+ */
+static void
+tags_lowmem(enum page_pressure level, int domain, void *arg)
+{
+	(void)domain;
+	(void)arg;
+	if (level < PRESSURE_MIN)
+		return;
+	vmem_trim();
+	uma_zone_reclaim(tag_zone, UMA_RECLAIM_DRAIN_CPU);
+	for (unsigned d = 0; d < cooper_shape()->ndomains; d++)
+		best_slab_first(&tag_zone->keg->domain[d]);
+	vmem_compact();
+}
+
 /* ---- what arenas call ---------------------------------------------------------------------------------- */
 
 /*
@@ -311,46 +365,8 @@ tags_source_init(struct tag_source *ts, bool may_use_reserve)
 	ts->alloc = tags_alloc;
 	ts->free = tags_free;
 	ts->event = tags_event;
+	ts->prefer = tags_prefer;
 	ts->reserve = may_use_reserve;
-}
-
-/* ---- reclaim --------------------------------------------------------------------------------------------- */
-
-/* The lowest of a domain's partly used slabs first: there live tags gather. */
-static void
-lowest_slab_first(struct uma_kdomain *dom)
-{
-	struct slab *lowest = NULL, *slab;
-
-	mtx_lock(&dom->lock);
-	LIST_EACH (l, &dom->part) {
-		slab = list_entry(l, struct slab, link);
-		if (lowest == NULL || slab->data < lowest->data)
-			lowest = slab;
-	}
-	if (lowest != NULL) {
-		list_remove(&lowest->link);
-		list_push(&dom->part, &lowest->link);
-	}
-	mtx_unlock(&dom->lock);
-}
-
-/*
- * Before UMA drains the slabs: spare tags go back, and the few live ones of quiet arenas move
- * together, so that what a storm leaves does not pin the slabs that it made.
- */
-static void
-tags_lowmem(enum page_pressure level, int domain, void *arg)
-{
-	(void)domain;
-	(void)arg;
-	if (level < PRESSURE_MIN)
-		return;
-	vmem_trim();
-	uma_zone_reclaim(tag_zone, UMA_RECLAIM_DRAIN_CPU);
-	for (unsigned d = 0; d < cooper_shape()->ndomains; d++)
-		lowest_slab_first(&tag_zone->keg->domain[d]);
-	vmem_compact();
 }
 
 /* ---- start-up -------------------------------------------------------------------------------------------- */
@@ -377,6 +393,8 @@ tags_start(void)
 	}
 	/* The reserve itself, and the first tags of each arena: all from boot memory. */
 	uma_prealloc(tag_zone, (int)(bound + BT_MAXALLOC));
+	/* One is kept, so that this slab is always partly used: reclaim moves live tags to it. */
+	(void)uma_zalloc(tag_zone, M_NOWAIT);
 	tags_source_init(&ordinary, false);
 	vmem_set_default_tags(&ordinary);
 	return (0);

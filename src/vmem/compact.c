@@ -1,7 +1,7 @@
 /*
  * Reclaim of an arena's metadata, so that a storm leaves nothing behind: tables shrink to what is busy,
- * spare tags go back to their sources, and tags in use move to lower addresses, where live ones gather
- * and pin few slabs.
+ * spare tags go back to their sources, and tags in use move to where their source would rather have
+ * them, so that few slabs are pinned by live ones.
  *
  * A tag may move whenever its arena is locked: other tags refer to it only through the list, the
  * index, a bin and the table, and nobody keeps a tag across an unlock. What is to go back is gathered
@@ -107,13 +107,13 @@ compact_arena(vmem_t *vm, struct idle **idle)
 {
 	struct vmem_btag *bt, *next, *to = NULL;
 
-	if (vm->nbusy + vm->nfree + vm->nspan > VMEM_COMPACT_MAX)
+	if (vm->tags->prefer == NULL || vm->nbusy + vm->nfree + vm->nspan > VMEM_COMPACT_MAX)
 		return;
 	for (bt = bt_get(vm, vm->first); bt != NULL; bt = next) {
 		next = bt_get(vm, bt->next);
 		if (to == NULL && (to = vm->tags->alloc(vm->tags, M_NOWAIT | M_NOVM)) == NULL)
 			break;
-		if (to > bt || (uintptr_t)to - vm->base > BT_REACH)
+		if (!vm->tags->prefer(to, bt) || (uintptr_t)to - vm->base > BT_REACH)
 			continue;
 		move_tag(vm, bt, to);
 		gather(idle, bt, vm->tags, 0);

@@ -113,13 +113,6 @@ segment_free(vmem_t *vm, struct vmem_btag *bt)
 	vmem_size_t old;
 
 	vm->inuse -= bt_size(vm, bt);
-	/* Between two free ones the lower tag stays: live tags gather in few slabs, and the others empty. */
-	if (before != NULL && after != NULL && after < before) {
-		leave(vm, before);
-		bt->start = before->start;
-		drop_tag(vm, before);
-		before = NULL;
-	}
 	if (before != NULL) {
 		old = bt_size(vm, before);
 		if (after != NULL) {

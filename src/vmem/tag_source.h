@@ -26,6 +26,11 @@ struct tag_source {
 	 */
 	void (*event)(struct tag_source *ts);
 	/*
+	 * Is tag a, free, a better home for what tag b holds? Asked with the arena locked; NULL: tags
+	 * stay where they are.
+	 */
+	bool (*prefer)(const struct vmem_btag *a, const struct vmem_btag *b);
+	/*
 	 * May a failed M_WAITOK alloc be retried only after an event? The source waits itself (channel
 	 * "btalloc") inside alloc(M_WAITOK) and returns NULL or a tag; vmem then looks again.
 	 */
@@ -66,8 +71,8 @@ void vmem_set_tags(struct vmem *vm, struct tag_source *ts); /* before the first 
 /*
  * For reclaim; no lock is held. vmem_trim: give the spare tags of all arenas back to their sources,
  * and the room in their tables that they do without.
- * vmem_compact: move live tags of arenas with few of them into tags at lower addresses, as far as their
- * sources have such cached or in slabs.
+ * vmem_compact: move live tags of arenas with few of them into tags that their sources prefer, as
+ * far as those have such cached or in slabs.
  */
 #define VMEM_COMPACT_MAX 256 /* tags */
 void vmem_trim(void);

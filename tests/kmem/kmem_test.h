@@ -31,7 +31,8 @@ struct picture {
 	unsigned long free_pages;
 	vm_size_t allocated[SOURCE_COUNT]; /* of each kernel arena, bytes */
 	vm_size_t free[SOURCE_COUNT];
-	unsigned long segments; /* of all kernel arenas */
+	unsigned long
+	    segments; /* of all kernel arenas; not compared: a kept slab may lie elsewhere */
 };
 void picture_take(struct picture *p);
 void picture_equal(const struct picture *a, const struct picture *b);
@@ -42,6 +43,8 @@ unsigned long tag_slab_pages(void);
 
 /* Reclaim until that gives nothing more. */
 void settle(void);
+/* The same, after each domain has come to its slab of reserved tags: from then on that is all. */
+void warm_up(void);
 
 /* Take every page and give them back: a shortage to order. */
 struct hoard {
