@@ -25,7 +25,7 @@ typedef struct smr *smr_t;
 typedef uint32_t smr_seq_t; /* odd; compared modulo 2^32; 0 is never one */
 
 #define SMR_LAZY     0x01 /* goals come due at most once a millisecond; no waiting */
-#define SMR_DEFERRED 0x02 /* goals come due at every limit-th smr_advance() of a CPU, or on a wait */
+#define SMR_DEFERRED 0x02 /* ... at every limit-th smr_advance() of a CPU, or on a wait */
 
 /*
  * A new context; `name` is kept by reference. limit: for SMR_DEFERRED, at least 1. Does not sleep.

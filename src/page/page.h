@@ -22,15 +22,15 @@ struct slab;
 
 struct vm_page {
 	union {
-		struct slab *slab;  /* owner's: the slab (VTOSLAB), or a tagged size, see below */
-		uintptr_t owner;    /* the same word as a number; 0 while the page is free */
+		struct slab *slab; /* owner's: the slab (VTOSLAB), or a tagged size, see below */
+		uintptr_t owner;   /* the same word as a number; 0 while the page is free */
 	};
-	uint32_t next, prev;        /* free: page numbers of the neighbours on the list; else owner's */
-	uint32_t run;               /* free NOFREE run: pages in it, at its first page; else owner's */
-	uint8_t order;              /* free: the block's order, at its first page */
-	uint8_t flags;              /* PG_*: the page room's */
+	uint32_t next, prev; /* free: page numbers of the neighbours on the list; else owner's */
+	uint32_t run;        /* free NOFREE run: pages in it, at its first page; else owner's */
+	uint8_t order;       /* free: the block's order, at its first page */
+	uint8_t flags;       /* PG_*: the page room's */
 	uint8_t domain;
-	uint8_t source;             /* owner's: enum page_source, which arena its address came from */
+	uint8_t source; /* owner's: enum page_source, which arena its address came from */
 };
 
 #define PG_FREE   0x01 /* first page of a free block or of a free NOFREE run */
@@ -68,7 +68,7 @@ unsigned page_ndomains(void);
 /* ---- addresses -------------------------------------------------------------------------------------- */
 struct vm_page *page_of_paddr(vm_paddr_t pa); /* NULL if no segment has it */
 vm_paddr_t page_paddr(const struct vm_page *m);
-struct vm_page *page_of_va(vm_offset_t va);   /* by machine_extract(); NULL if none */
+struct vm_page *page_of_va(vm_offset_t va); /* by machine_extract(); NULL if none */
 
 /* ---- allocation --------------------------------------------------------------------------------------
  * All return wired, unmapped pages with owner 0. They never sleep by themselves: M_WAITOK only
@@ -196,17 +196,21 @@ unsigned long page_discard_free(unsigned long max);
 
 /* ---- statistics ---------------------------------------------------------------------------------------- */
 struct page_domain_stat {
-	unsigned long total, free; /* pages; free counts fresh and unused NOFREE ones */
+	/* Pages. */
+	unsigned long total;
+	unsigned long free;        /* with the fresh and the idle NOFREE ones */
 	unsigned long fresh;       /* never carved from the segments: nothing of them was touched */
 	unsigned long nofree;      /* handed out of NOFREE runs */
 	unsigned long nofree_idle; /* free in NOFREE runs */
-	unsigned long largest_order; /* of a block that is free as a whole */
-	unsigned long target, min, severe, interrupt; /* watermarks, pages */
-	uint64_t allocs, frees;    /* pages */
-	uint64_t fails;            /* requests refused, contiguous ones included */
-	uint64_t contig_allocs, contig_fails; /* requests */
-	uint64_t waits;            /* sleeps on "vmwait" for this domain or, on domain 0, for any */
-	uint64_t passes;           /* daemon passes for this domain or for all */
+	unsigned long target, min, severe, interrupt;
+	unsigned long largest_order; /* log2 of the largest block that is free as a whole */
+	/* Since start. */
+	uint64_t allocs, frees; /* pages */
+	uint64_t fails;         /* requests refused, contiguous ones included */
+	uint64_t contig_allocs; /* requests */
+	uint64_t contig_fails;
+	uint64_t waits;  /* sleeps on "vmwait" for this domain; on domain 0 also for any */
+	uint64_t passes; /* daemon passes for this domain or for all */
 };
 void page_stat(unsigned domain, struct page_domain_stat *out);
 
