@@ -3,6 +3,7 @@
  * tag, only if there are no more than the caller has patience for: what comes of that is the
  * histogram and the exact size of what is imported.
  */
+#include "kmem/kmem_int.h"
 #include "stats/collect.h"
 #include "vmem/vmem_int.h"
 
@@ -96,22 +97,40 @@ walk_segments(struct stats_collector *c, const struct vmem *vm, struct stats_are
 	finish_histogram(vm, r);
 }
 
-/* The arena that feeds this one, by name. */
-static void
-find_parent(struct stats_collector *c, const struct vmem *vm, struct stats_arena *r)
+/* The kernel's arenas import through records of their own, which know the parent. */
+static uintptr_t
+kernel_parent(struct stats_collector *c, uintptr_t arena)
 {
 	struct stats_walk w;
 
-	stats_walk_start(&w, c, STATS_ARENAS, c->head.arenas);
-	while (vm->import != NULL && stats_walk_next(&w)) {
-		uintptr_t arena = (uintptr_t)list_entry((struct list *)w.at, struct vmem, link);
+	stats_walk_start(&w, c, STATS_ARENAS, c->head.kmem_arenas);
+	while (stats_walk_next(&w)) {
+		struct kmem_arena ka, parent;
 
-		if (arena == (uintptr_t)vm->import_arg) {
-			stats_peek_name(c, r->parent, arena + offsetof(struct vmem, name));
-			return;
-		}
+		if (!PEEK(c, list_entry((struct list *)w.at, struct kmem_arena, link), &ka))
+			break;
+		if ((uintptr_t)ka.vm == arena)
+			return (PEEK(c, ka.parent, &parent) ? (uintptr_t)parent.vm : 0);
 	}
-	if (vm->import != NULL)
+	return (0);
+}
+
+/* The name of the arena that feeds this one. */
+static void
+find_parent(
+    struct stats_collector *c, uintptr_t arena, const struct vmem *vm, struct stats_arena *r)
+{
+	uintptr_t parent = kernel_parent(c, arena);
+	struct stats_walk w;
+
+	stats_walk_start(&w, c, STATS_ARENAS, c->head.arenas);
+	while (parent == 0 && stats_walk_next(&w))
+		if ((uintptr_t)list_entry((struct list *)w.at, struct vmem, link) ==
+		    (uintptr_t)vm->import_arg)
+			parent = (uintptr_t)vm->import_arg;
+	if (parent != 0)
+		stats_peek_name(c, r->parent, parent + offsetof(struct vmem, name));
+	else
 		stats_set_name(r->parent, "(function)");
 }
 
@@ -140,7 +159,8 @@ collect_arena(struct stats_collector *c, uintptr_t addr, const struct vmem *vm)
 		.imports = vm->counts.imports };
 	stats_peek_name(c, r->name, addr + offsetof(struct vmem, name));
 	r->largest = largest_free(c, addr, vm);
-	find_parent(c, vm, r);
+	if (vm->import != NULL)
+		find_parent(c, addr, vm, r);
 	if ((uint64_t)vm->nbusy + vm->nfree + vm->nspan <= c->max_tags)
 		walk_segments(c, vm, r);
 	stats_emit(c, STATS_ARENAS, r);

@@ -5,6 +5,7 @@
 #ifndef STATS_LAYOUT_H
 #define STATS_LAYOUT_H
 
+#include "kmem/kmem_int.h"
 #include "malloc/malloc_int.h"
 #include "page/page_int.h"
 #include "stats/stats.h"
@@ -18,10 +19,12 @@
 #define STATS_LAYOUT \
 	STATS_LAYOUT_OF(STATS_LAYOUT_OF(STATS_LAYOUT_OF(STATS_LAYOUT_OF( \
 	STATS_LAYOUT_OF(STATS_LAYOUT_OF(STATS_LAYOUT_OF(STATS_LAYOUT_OF( \
-	STATS_LAYOUT_OF(STATS_LAYOUT_OF(STATS_LAYOUT_OF(STATS_LAYOUT_OF(2166136261u, \
+	STATS_LAYOUT_OF(STATS_LAYOUT_OF(STATS_LAYOUT_OF(STATS_LAYOUT_OF( \
+	STATS_LAYOUT_OF(2166136261u, \
 	struct uma_zone), struct uma_zdomain), struct uma_keg), struct uma_kdomain), \
 	struct percpu), struct vmem), struct vmem_btag), struct page_domain), \
-	struct malloc_type), struct malloc_type_stats), struct waitq), struct waiter)
+	struct malloc_type), struct malloc_type_stats), struct waitq), struct waiter), \
+	struct kmem_arena)
 /* clang-format on */
 
 #endif

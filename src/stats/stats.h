@@ -197,7 +197,7 @@ struct cooper_stats_root {
 	uint32_t layout;
 	char version[16];
 	const struct machine_shape *shape;
-	const struct list *zones, *arenas, *channels, *waiting;
+	const struct list *zones, *arenas, *kmem_arenas, *channels, *waiting;
 	struct malloc_type *const *types;
 	const struct page_domain *domains;
 	const uint64_t *vm_waits;

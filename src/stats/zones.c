@@ -13,7 +13,8 @@ read_stack(const struct percpu_stack *s, uint64_t *pops, uint64_t *pushes)
 {
 	uint64_t count = s->word & 0xffff, popped = s->word >> 16;
 
-	if (count == PERCPU_CLOSED)
+	/* 0: nothing is there, or the machine has no open stacks and never wrote it. */
+	if (count == PERCPU_CLOSED || s->word == 0)
 		return (s->count);
 	*pops += popped;
 	*pushes += stats_less(popped + count, s->count);

@@ -27,7 +27,7 @@ see(void *arg, enum stats_section s, const void *record)
 static struct {
 	struct cooper_stats_root root;
 	struct machine_shape shape;
-	struct list zones, arenas, channels, waiting;
+	struct list zones, arenas, kmem_arenas, channels, waiting;
 	struct malloc_type *types;
 	struct page_domain domains[COOPER_MAXDOMAIN];
 	uint64_t vm_waits[COOPER_MAXDOMAIN];
@@ -55,6 +55,7 @@ set_up(void **state)
 	fake.shape = (struct machine_shape){ .ncpus = 2, .ndomains = 1 };
 	list_init(&fake.zones);
 	list_init(&fake.arenas);
+	list_init(&fake.kmem_arenas);
 	list_init(&fake.channels);
 	list_init(&fake.waiting);
 	fake.root = (struct cooper_stats_root){ .magic = STATS_MAGIC,
@@ -64,6 +65,7 @@ set_up(void **state)
 		.shape = &fake.shape,
 		.zones = &fake.zones,
 		.arenas = &fake.arenas,
+		.kmem_arenas = &fake.kmem_arenas,
 		.channels = &fake.channels,
 		.waiting = &fake.waiting,
 		.types = &fake.types,
@@ -380,6 +382,34 @@ an_arena_that_lies_about_its_tags(void **state)
 }
 
 static void
+an_arena_knows_its_parent(void **state)
+{
+	static struct vmem parent, child, kernel;
+	struct kmem_arena root = { .vm = &parent }, ka = { .vm = &kernel, .parent = &root };
+	struct seen seen;
+
+	(void)state;
+	memcpy(parent.name, "parent", 7);
+	child.import = kernel.import = (vmem_import_t *)(uintptr_t)1;
+	child.import_arg = &parent;
+	kernel.import_arg = &ka;
+	list_append(&fake.arenas, &parent.link);
+	list_append(&fake.arenas, &child.link);
+	list_append(&fake.kmem_arenas, &root.link);
+	list_append(&fake.kmem_arenas, &ka.link);
+	assert_null(collect(&seen));
+	assert_string_equal(seen.last[STATS_ARENAS].arena.parent, "parent");
+	list_append(&fake.arenas, &kernel.link);
+	assert_null(collect(&seen));
+	assert_string_equal(seen.last[STATS_ARENAS].arena.parent, "parent");
+	child.import_arg = &child.wait;
+	list_remove(&kernel.link);
+	assert_null(collect(&seen));
+	assert_string_equal(seen.last[STATS_ARENAS].arena.parent, "(function)");
+	assert_int_equal(seen.count[STATS_DAMAGE], 0);
+}
+
+static void
 a_name_at_the_end_of_memory(void **state)
 {
 	struct seen seen;
@@ -407,4 +437,4 @@ TEST_MAIN(TEST(root_is_checked), TEST(a_core_that_was_not_started), TEST(a_list_
     TEST(an_element_taken_off_ends_the_list), TEST(sleepers_are_seen), TEST(a_zone_adds_up),
     TEST(a_shared_keg_is_counted_once), TEST(a_damaged_zone_is_told),
     TEST(the_front_counts_by_its_zones), TEST(an_arena_that_lies_about_its_tags),
-    TEST(a_name_at_the_end_of_memory))
+    TEST(an_arena_knows_its_parent), TEST(a_name_at_the_end_of_memory))
