@@ -43,14 +43,14 @@ struct posix_rseq {
 extern POSIX_HIDDEN struct posix_rseq posix_rseq;
 
 _Static_assert(PERCPU_STRIDE == 1 << 7 && PERCPU_CLOSED == 0xffff, "the sequences know these");
-_Static_assert(offsetof(struct percpu, alloc) == 0 && offsetof(struct percpu_stack, word) == 0 &&
+_Static_assert(offsetof(struct percpu_stack, word) == 0 &&
 		   offsetof(struct percpu_stack, items) == 8 &&
 		   offsetof(struct percpu_stack, max) == 16,
     "the sequences know these");
 
-/* Pop this CPU's alloc stack; push on its stack at that offset in the part. */
-static ALWAYS_INLINE void *rseq_pop(struct percpu *cache);
-static ALWAYS_INLINE bool rseq_push(struct percpu *cache, size_t stack, void *item);
+/* Pop, push on this CPU's stack of those whose first, CPU 0's, is given. */
+static ALWAYS_INLINE void *rseq_pop(struct percpu_stack *first);
+static ALWAYS_INLINE bool rseq_push(struct percpu_stack *first, void *item);
 
 /* Exchange *word, of `cpu`, for `closed`; false if this thread is not on that CPU. */
 static inline bool rseq_close(uint64_t *word, unsigned cpu, uint64_t closed, uint64_t *old);
@@ -67,17 +67,16 @@ static inline uint32_t rseq_cpu(void);
 #else /* without: everything takes the slow path */
 
 static inline void *
-rseq_pop(struct percpu *cache)
+rseq_pop(struct percpu_stack *first)
 {
-	(void)cache;
+	(void)first;
 	return (NULL);
 }
 
 static inline bool
-rseq_push(struct percpu *cache, size_t stack, void *item)
+rseq_push(struct percpu_stack *first, void *item)
 {
-	(void)cache;
-	(void)stack;
+	(void)first;
 	(void)item;
 	return (false);
 }
@@ -87,19 +86,19 @@ rseq_push(struct percpu *cache, size_t stack, void *item)
 static ALWAYS_INLINE void *
 percpu_pop(struct percpu *zone_cache)
 {
-	return (rseq_pop(zone_cache));
+	return (rseq_pop(&zone_cache->alloc));
 }
 
 static ALWAYS_INLINE bool
 percpu_push(struct percpu *zone_cache, void *item)
 {
-	return (rseq_push(zone_cache, offsetof(struct percpu, alloc), item));
+	return (rseq_push(&zone_cache->alloc, item));
 }
 
 static ALWAYS_INLINE bool
 percpu_push_free(struct percpu *zone_cache, void *item)
 {
-	return (rseq_push(zone_cache, offsetof(struct percpu, free), item));
+	return (rseq_push(&zone_cache->free, item));
 }
 
 #endif

@@ -25,17 +25,17 @@
 	"	.inst 0xd428bc00\n"                                                                \
 	"4:	b 0f\n"                                                                            \
 	".popsection\n"                                                                            \
-	"0:	adrp %[part], 3b\n"                                                                \
-	"	add %[part], %[part], :lo12:3b\n"                                                  \
-	"	str %[part], [%[area], #8]\n"                                                      \
-	"1:	ldr %w[part], [%[area], #4]\n"
+	"0:	adrp %[stack], 3b\n"                                                               \
+	"	add %[stack], %[stack], :lo12:3b\n"                                                \
+	"	str %[stack], [%[area], #8]\n"                                                     \
+	"1:	ldr %w[stack], [%[area], #4]\n"
 
-/* ... and find this CPU's part. */
-#define RSEQ_OPEN_PART                                                                             \
+/* ... and find this CPU's stack, given CPU 0's. */
+#define RSEQ_OPEN_STACK                                                                            \
 	RSEQ_OPEN                                                                                  \
-	"	cmp %w[part], %w[ncpus]\n"                                                         \
+	"	cmp %w[stack], %w[ncpus]\n"                                                        \
 	"	b.hs %l[leave]\n"                                                                  \
-	"	add %[part], %[cache], %[part], lsl #7\n"
+	"	add %[stack], %[first], %[stack], lsl #7\n"
 
 static ALWAYS_INLINE char *
 rseq_area(void)
@@ -44,28 +44,28 @@ rseq_area(void)
 }
 
 static ALWAYS_INLINE void *
-rseq_pop(struct percpu *cache)
+rseq_pop(struct percpu_stack *first)
 {
 	void *item;
 	uint64_t word, index;
-	struct percpu *part;
+	struct percpu_stack *stack;
 
 	/* index = count - 1 is above 0xfffd for an empty stack and for a closed one. */
-	__asm__ volatile goto(RSEQ_OPEN_PART
-	    "	ldar %[word], [%[part]]\n"
+	__asm__ volatile goto(RSEQ_OPEN_STACK
+	    "	ldar %[word], [%[stack]]\n"
 	    "	and %[index], %[word], #0xffff\n"
 	    "	sub %w[index], %w[index], #1\n"
 	    "	mov %w[item], #0xfffe\n"
 	    "	cmp %w[index], %w[item]\n"
 	    "	b.hs %l[leave]\n"
-	    "	ldr %[item], [%[part], #8]\n"
+	    "	ldr %[item], [%[stack], #8]\n"
 	    "	ldr %[item], [%[item], %[index], lsl #3]\n"
 	    "	add %[word], %[word], #0xf, lsl #12\n" /* one pop more, one item less: + 0xffff */
 	    "	add %[word], %[word], #0xfff\n"
-	    "	str %[word], [%[part]]\n"
+	    "	str %[word], [%[stack]]\n"
 	    "2:\n"
-	    : [part] "=&r"(part), [word] "=&r"(word), [index] "=&r"(index), [item] "=&r"(item)
-	    : [area] "r"(rseq_area()), [ncpus] "r"(posix_rseq.ncpus), [cache] "r"(cache)
+	    : [stack] "=&r"(stack), [word] "=&r"(word), [index] "=&r"(index), [item] "=&r"(item)
+	    : [area] "r"(rseq_area()), [ncpus] "r"(posix_rseq.ncpus), [first] "r"(first)
 	    : "memory", "cc"
 	    : leave);
 	return (item);
@@ -74,27 +74,26 @@ leave:
 }
 
 static ALWAYS_INLINE bool
-rseq_push(struct percpu *cache, size_t stack, void *item)
+rseq_push(struct percpu_stack *first, void *item)
 {
 	uint64_t word, index, max;
-	char *part;
+	struct percpu_stack *stack;
 
 	/* A closed stack's count is above any max. */
-	__asm__ volatile goto(RSEQ_OPEN_PART
-	    "	add %[part], %[part], #%c[stack]\n"
-	    "	ldar %[word], [%[part]]\n"
+	__asm__ volatile goto(RSEQ_OPEN_STACK
+	    "	ldar %[word], [%[stack]]\n"
 	    "	and %[index], %[word], #0xffff\n"
-	    "	ldr %w[max], [%[part], #16]\n"
+	    "	ldr %w[max], [%[stack], #16]\n"
 	    "	cmp %w[index], %w[max]\n"
 	    "	b.hs %l[leave]\n"
-	    "	ldr %[max], [%[part], #8]\n"
+	    "	ldr %[max], [%[stack], #8]\n"
 	    "	str %[item], [%[max], %[index], lsl #3]\n"
 	    "	add %[word], %[word], #1\n"
-	    "	str %[word], [%[part]]\n"
+	    "	str %[word], [%[stack]]\n"
 	    "2:\n"
-	    : [part] "=&r"(part), [word] "=&r"(word), [index] "=&r"(index), [max] "=&r"(max)
-	    : [area] "r"(rseq_area()), [ncpus] "r"(posix_rseq.ncpus), [cache] "r"(cache),
-	    [stack] "i"(stack), [item] "r"(item)
+	    : [stack] "=&r"(stack), [word] "=&r"(word), [index] "=&r"(index), [max] "=&r"(max)
+	    : [area] "r"(rseq_area()), [ncpus] "r"(posix_rseq.ncpus), [first] "r"(first),
+	    [item] "r"(item)
 	    : "memory", "cc"
 	    : leave);
 	return (true);
@@ -105,15 +104,15 @@ leave:
 static inline bool
 rseq_close(uint64_t *word, unsigned cpu, uint64_t closed, uint64_t *old)
 {
-	uint64_t was, part;
+	uint64_t was, stack;
 
 	__asm__ volatile goto(RSEQ_OPEN
-	    "	cmp %w[part], %w[cpu]\n"
+	    "	cmp %w[stack], %w[cpu]\n"
 	    "	b.ne %l[leave]\n"
 	    "	ldar %[was], [%[word]]\n"
 	    "	str %[closed], [%[word]]\n"
 	    "2:\n"
-	    : [part] "=&r"(part), [was] "=&r"(was)
+	    : [stack] "=&r"(stack), [was] "=&r"(was)
 	    : [area] "r"(rseq_area()), [cpu] "r"(cpu), [word] "r"(word), [closed] "r"(closed)
 	    : "memory", "cc"
 	    : leave);
@@ -132,7 +131,7 @@ rseq_cpu(void)
 /* clang-format on */
 
 #undef RSEQ_OPEN
-#undef RSEQ_OPEN_PART
+#undef RSEQ_OPEN_STACK
 
 #endif
 

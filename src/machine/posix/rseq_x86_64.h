@@ -32,39 +32,39 @@
 	"	.long 0x53053053\n"                                                                \
 	"4:	jmp 0f\n"                                                                          \
 	".popsection\n"                                                                            \
-	"0:	leaq 3b(%%rip), %[part]\n"                                                         \
-	"	movq %[part], %%fs:8(%[area])\n"                                                   \
-	"1:	movl %%fs:4(%[area]), %k[part]\n"
+	"0:	leaq 3b(%%rip), %[stack]\n"                                                        \
+	"	movq %[stack], %%fs:8(%[area])\n"                                                  \
+	"1:	movl %%fs:4(%[area]), %k[stack]\n"
 
-/* ... and find this CPU's part. */
-#define RSEQ_OPEN_PART                                                                             \
+/* ... and find this CPU's stack, given CPU 0's. */
+#define RSEQ_OPEN_STACK                                                                            \
 	RSEQ_OPEN                                                                                  \
-	"	cmpl %[ncpus], %k[part]\n"                                                         \
+	"	cmpl %[ncpus], %k[stack]\n"                                                        \
 	"	jae %l[leave]\n"                                                                   \
-	"	shlq $7, %[part]\n"                                                                \
-	"	addq %[cache], %[part]\n"
+	"	shlq $7, %[stack]\n"                                                               \
+	"	addq %[first], %[stack]\n"
 
 static ALWAYS_INLINE void *
-rseq_pop(struct percpu *cache)
+rseq_pop(struct percpu_stack *first)
 {
 	void *item;
 	uint64_t word, index;
-	struct percpu *part;
+	struct percpu_stack *stack;
 
 	/* index = count - 1 is above 0xfffd for an empty stack and for a closed one. */
-	__asm__ volatile goto(RSEQ_OPEN_PART
-	    "	movq (%[part]), %[word]\n"
+	__asm__ volatile goto(RSEQ_OPEN_STACK
+	    "	movq (%[stack]), %[word]\n"
 	    "	movzwl %w[word], %k[index]\n"
 	    "	decl %k[index]\n"
 	    "	cmpl $0xfffe, %k[index]\n"
 	    "	jae %l[leave]\n"
-	    "	movq 8(%[part]), %[item]\n"
+	    "	movq 8(%[stack]), %[item]\n"
 	    "	movq (%[item], %[index], 8), %[item]\n"
 	    "	addq $0xffff, %[word]\n" /* one pop more, one item less */
-	    "	movq %[word], (%[part])\n"
+	    "	movq %[word], (%[stack])\n"
 	    "2:\n"
-	    : [part] "=&r"(part), [word] "=&r"(word), [index] "=&r"(index), [item] "=&r"(item)
-	    : [area] "r"(posix_rseq.area), [ncpus] "r"(posix_rseq.ncpus), [cache] "r"(cache)
+	    : [stack] "=&r"(stack), [word] "=&r"(word), [index] "=&r"(index), [item] "=&r"(item)
+	    : [area] "r"(posix_rseq.area), [ncpus] "r"(posix_rseq.ncpus), [first] "r"(first)
 	    : "memory", "cc"
 	    : leave);
 	return (item);
@@ -73,26 +73,26 @@ leave:
 }
 
 static ALWAYS_INLINE bool
-rseq_push(struct percpu *cache, size_t stack, void *item)
+rseq_push(struct percpu_stack *first, void *item)
 {
 	uint64_t word, index;
-	char *part;
+	struct percpu_stack *stack;
 
 	/* A closed stack's count is above any max. */
-	__asm__ volatile goto(RSEQ_OPEN_PART
-	    "	movq %c[stack](%[part]), %[word]\n"
+	__asm__ volatile goto(RSEQ_OPEN_STACK
+	    "	movq (%[stack]), %[word]\n"
 	    "	movzwl %w[word], %k[index]\n"
-	    "	cmpl 16 + %c[stack](%[part]), %k[index]\n"
+	    "	cmpl 16(%[stack]), %k[index]\n"
 	    "	jae %l[leave]\n"
 	    "	shlq $3, %[index]\n"
-	    "	addq 8 + %c[stack](%[part]), %[index]\n"
+	    "	addq 8(%[stack]), %[index]\n"
 	    "	movq %[item], (%[index])\n"
 	    "	incq %[word]\n"
-	    "	movq %[word], %c[stack](%[part])\n"
+	    "	movq %[word], (%[stack])\n"
 	    "2:\n"
-	    : [part] "=&r"(part), [word] "=&r"(word), [index] "=&r"(index)
-	    : [area] "r"(posix_rseq.area), [ncpus] "r"(posix_rseq.ncpus), [cache] "r"(cache),
-	    [stack] "i"(stack), [item] "r"(item)
+	    : [stack] "=&r"(stack), [word] "=&r"(word), [index] "=&r"(index)
+	    : [area] "r"(posix_rseq.area), [ncpus] "r"(posix_rseq.ncpus), [first] "r"(first),
+	    [item] "r"(item)
 	    : "memory", "cc"
 	    : leave);
 	return (true);
@@ -103,15 +103,15 @@ leave:
 static inline bool
 rseq_close(uint64_t *word, unsigned cpu, uint64_t closed, uint64_t *old)
 {
-	uint64_t was, part;
+	uint64_t was, stack;
 
 	__asm__ volatile goto(RSEQ_OPEN
-	    "	cmpl %[cpu], %k[part]\n"
+	    "	cmpl %[cpu], %k[stack]\n"
 	    "	jne %l[leave]\n"
 	    "	movq (%[word]), %[was]\n"
 	    "	movq %[closed], (%[word])\n"
 	    "2:\n"
-	    : [part] "=&r"(part), [was] "=&r"(was)
+	    : [stack] "=&r"(stack), [was] "=&r"(was)
 	    : [area] "r"(posix_rseq.area), [cpu] "r"(cpu), [word] "r"(word), [closed] "r"(closed)
 	    : "memory", "cc"
 	    : leave);
@@ -134,7 +134,7 @@ rseq_cpu(void)
 /* clang-format on */
 
 #undef RSEQ_OPEN
-#undef RSEQ_OPEN_PART
+#undef RSEQ_OPEN_STACK
 
 #endif
 
