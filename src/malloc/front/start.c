@@ -1,0 +1,118 @@
+/*
+ * The start of the core in a process's first malloc, fork, and the statistics at the end.
+ *
+ * start_lock guards the start; it is never taken again once `started` is set. Whatever the start
+ * itself allocates, through a library function on the way, is served from boot memory: `starter`
+ * tells that it is the same thread.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <pthread.h>
+#include <unistd.h>
+
+#include "front.h"
+#include "machine/posix/options.h"
+
+/* The statistics' part in the life of a process. */
+void stats_run_start(const char *path) __attribute__((weak));
+void stats_run_fork_child(void) __attribute__((weak));
+void stats_save(const char *path) __attribute__((weak));
+void stats_save_exec(const char *path) __attribute__((weak));
+
+static struct machine_lock start_lock;
+static uint64_t starter; /* thread that holds start_lock and starts; 0 = none */
+static bool started;
+
+static struct malloc_type_stats front_stats[COOPER_MAXCPU];
+struct malloc_type front_type[1] = { { "libc", NULL, NULL, MALLOC_TYPE_FRONT } };
+
+/* ---- fork -------------------------------------------------------------------------------------------
+ * The order among handlers is right by itself: ours are registered in the first malloc, so ours is
+ * the last to prepare and the first in the child, and the others may allocate. A thread that is
+ * alone forks without taking a lock.
+ */
+static void
+fork_child(void)
+{
+	sync_fork_child();
+	page_fork_child();
+	if (stats_save != NULL && machine_options()->stats[0] != '\0')
+		stats_run_fork_child();
+}
+
+/* ---- start ------------------------------------------------------------------------------------------- */
+
+static void
+start_core(void)
+{
+	char line[256];
+	int n;
+
+	if (cooper_start(NULL) != 0) {
+		n = core_snprintf(
+		    line, sizeof(line), "libcooper-malloc: %s\n", cooper_start_error());
+		machine_print(line, (size_t)MIN(n, (int)sizeof(line) - 1));
+		_exit(2);
+	}
+	malloc_type_adopt(front_type, front_stats);
+	if (stats_save != NULL && machine_options()->stats[0] != '\0')
+		stats_run_start(machine_options()->stats);
+}
+
+NOINLINE bool
+front_start(void)
+{
+	uint64_t self;
+	bool first = false;
+
+	if (likely(atomic_load_acquire(&started)))
+		return (true);
+	self = machine_thread_id();
+	if (atomic_load_relaxed(&starter) == self)
+		return (false);
+	machine_lock(&start_lock);
+	if (!started) {
+		atomic_store_relaxed(&starter, self);
+		start_core();
+		atomic_store_relaxed(&starter, 0);
+		atomic_store_release(&started, true);
+		first = true;
+	}
+	machine_unlock(&start_lock);
+	if (first)
+		(void)pthread_atfork(sync_fork_prepare, sync_fork_parent, fork_child);
+	return (true);
+}
+
+/* A bad COOPER_OPTIONS ends the process before main, even one that never allocates. */
+__attribute__((constructor(101))) static void
+start_at_load(void)
+{
+	(void)front_start();
+}
+
+/* ---- the end -------------------------------------------------------------------------------------------- */
+
+void
+front_save_stats(bool exec)
+{
+	int saved = errno;
+	const char *path;
+
+	if (!atomic_load_acquire(&started))
+		return;
+	path = machine_options()->stats;
+	if (stats_save == NULL)
+		return;
+	if (path[0] != '\0' && exec)
+		stats_save_exec(path);
+	else if (path[0] != '\0')
+		stats_save(path);
+	errno = saved;
+}
+
+__attribute__((destructor(101))) static void
+save_at_exit(void)
+{
+	front_save_stats(false);
+}
