@@ -1,22 +1,22 @@
-/* An arena of TCP ports: any free one, or one that fits a condition. */
+#include <stdio.h>
 #include <cooper/cooper.h>
 #include <cooper/vmem.h>
 
 int
 main(void)
 {
-	vmem_addr_t port, pair;
+	vmem_addr_t one, run;
 
 	if (cooper_start(NULL) != 0)
+		return (puts(cooper_start_error()), 1);
+	vmem_t *ports = vmem_create("ports", 1024, 64512, 1, 0, M_WAITOK);
+	/* Any port, each time the next one; and 16 in a row, aligned to 16, between 5000 and 5999. */
+	if (vmem_alloc(ports, 1, M_WAITOK | M_NEXTFIT, &one) != 0 ||
+	    vmem_xalloc(ports, 16, 16, 0, 0, 5000, 5999, M_NOWAIT | M_FIRSTFIT, &run) != 0)
 		return (1);
-	vmem_t *ports = vmem_create("ports", 1024, 65536 - 1024, 1, 0, M_WAITOK);
-	if (vmem_alloc(ports, 1, M_BESTFIT | M_NOWAIT, &port) != 0)
-		return (1);
-	/* two neighbours, the first even, at or above 10000 */
-	if (vmem_xalloc(ports, 2, 2, 0, 0, 10000, VMEM_ADDR_MAX, M_BESTFIT | M_NOWAIT, &pair) != 0)
-		return (1);
-	vmem_xfree(ports, pair, 2);
-	vmem_free(ports, port, 1);
+	printf("port %zu, ports %zu to %zu, %zu left\n", (size_t)one, (size_t)run, (size_t)run + 15,
+	    (size_t)vmem_size(ports, VMEM_FREE));
+	vmem_xfree(ports, run, 16);
+	vmem_free(ports, one, 1);
 	vmem_destroy(ports);
-	return (0);
 }
