@@ -21,7 +21,7 @@ reclaim(vmem_t *vm, const struct request *rq, int flags, struct purse *purse)
 	vm->counts.reclaims++;
 	spare_hide(vm, purse);
 	mtx_unlock(&vm->lock);
-	qcache_drain(vm);
+	qcache_drain(vm, (flags & M_NOWAIT) == 0 || arena_wait_anybody());
 	if (vm->reclaim != NULL)
 		vm->reclaim(vm, flags);
 	mtx_lock(&vm->lock);
@@ -312,14 +312,19 @@ vmem_xfree(vmem_t *vm, vmem_addr_t addr, vmem_size_t size)
 	vmem_give(vm, addr, size, false);
 }
 
+/*
+ * While anybody sleeps nothing goes into a cache. One that falls asleep now empties the CPUs' caches
+ * after it has counted itself: it finds what we put there, or we find it counted.
+ */
 void
 vmem_free(vmem_t *vm, vmem_addr_t addr, vmem_size_t size)
 {
-	if (size > vm->qcache_max || addr < VMEM_ADDR_QCACHE_MIN || size == 0) {
+	if (size > vm->qcache_max || addr < VMEM_ADDR_QCACHE_MIN || size == 0 || arena_wait_anybody()) {
 		vmem_give(vm, addr, size, true);
 		return;
 	}
 	if (unlikely(core_debug))
 		check_cached(vm, addr, size, true);
 	uma_zfree(qcache_of(vm, size)->zone, (void *)addr);
+	arena_wait_event(vm);
 }

@@ -113,7 +113,7 @@ hash_insert(vmem_t *vm, struct vmem_btag *bt)
 	btref *slot;
 
 	vm->nbusy++;
-	/* Twice: a table that had to wait for room catches up. */
+	/* Twice: a table that had to wait for room catches up, as one that shrinks does. */
 	for (int i = 0; i < 2 && crowded(vm) && vm->table.slots < vm->table.room; i++)
 		grow(vm);
 	slot = slot_at(vm, slot_of(vm, bt->start));
@@ -151,7 +151,7 @@ hash_remove(vmem_t *vm, vmem_addr_t addr)
 		return (NULL);
 	*link = bt->hash_next;
 	vm->nbusy--;
-	if (vm->nbusy < vm->table.slots / 2 && vm->table.slots > TABLE_FIRST)
+	for (int i = 0; i < 2 && vm->nbusy < vm->table.slots / 2 && vm->table.slots > TABLE_FIRST; i++)
 		shrink(vm);
 	return (bt);
 }

@@ -67,8 +67,9 @@ qcache_destroy(vmem_t *vm)
 }
 
 void
-qcache_drain(vmem_t *vm)
+qcache_drain(vmem_t *vm, bool all_cpus)
 {
 	for (unsigned i = 0; i < vm->nqcache; i++)
-		uma_zone_reclaim(vm->qcache[i].zone, UMA_RECLAIM_DRAIN);
+		uma_zone_reclaim(vm->qcache[i].zone,
+		    all_cpus ? UMA_RECLAIM_DRAIN_CPU : UMA_RECLAIM_DRAIN);
 }

@@ -299,6 +299,7 @@ uint64_t arena_wait_begin(void); /* before an attempt: what has happened so far 
 /* Sleep until more has happened than `seen`; returns what has. No lock held. */
 uint64_t arena_wait_sleep(vmem_t *vm, uint64_t seen, vmem_size_t need);
 void arena_wait_end(void);
+bool arena_wait_anybody(void); /* does anybody sleep on any arena? */
 void arena_wait_event(vmem_t *vm); /* space or tags came back; no lock held */
 
 int vmem_take(vmem_t *vm, struct request *rq, int flags, vmem_addr_t *addrp);
@@ -306,6 +307,6 @@ void vmem_give(vmem_t *vm, vmem_addr_t addr, vmem_size_t size, bool cached);
 
 void qcache_create(vmem_t *vm, vmem_size_t qcache_max);
 void qcache_destroy(vmem_t *vm);
-void qcache_drain(vmem_t *vm);
+void qcache_drain(vmem_t *vm, bool all_cpus);
 
 #endif

@@ -86,10 +86,16 @@ arena_wait_sleep(vmem_t *vm, uint64_t seen, vmem_size_t need)
 	return (seen);
 }
 
+bool
+arena_wait_anybody(void)
+{
+	return (unlikely(atomic_load_relaxed(&nsleepers) != 0));
+}
+
 void
 arena_wait_event(vmem_t *vm)
 {
-	if (likely(atomic_load_relaxed(&nsleepers) == 0))
+	if (!arena_wait_anybody())
 		return;
 	mtx_lock(&vmem_wait_lock);
 	events++;

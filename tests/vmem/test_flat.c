@@ -1,0 +1,210 @@
+/*
+ * What an operation costs, counted in tags and bins looked at (which does not depend on the machine),
+ * stays what it is as an arena grows: plain or constrained, when the answer is yes and when it is no.
+ * And what a segment costs in memory.
+ */
+#include <stdlib.h>
+
+#include "arena.h"
+
+#define SMALL    4000
+#define LARGE    40000
+#define MEASURED 4000 /* operations of each kind */
+
+struct field {
+	struct pool *pool;
+	vmem_t *vm;
+	struct {
+		vmem_addr_t addr;
+		vmem_size_t size;
+	} *live;
+	unsigned nlive;
+	vmem_size_t units;
+	uint64_t random;
+};
+
+static unsigned
+pick(struct field *f, unsigned n)
+{
+	return ((unsigned)(test_random(&f->random) % n));
+}
+
+static void
+drop_one(struct field *f)
+{
+	unsigned i = pick(f, f->nlive);
+
+	vmem_xfree(f->vm, f->live[i].addr, f->live[i].size);
+	f->live[i] = f->live[--f->nlive];
+}
+
+static void
+keep(struct field *f, vmem_addr_t addr, vmem_size_t size)
+{
+	f->live[f->nlive].addr = addr;
+	f->live[f->nlive++].size = size;
+}
+
+/* Sizes 1..64, 80 % full, n segments, after every unit has changed hands several times. */
+static void
+field_new(struct field *f, unsigned n, int policy)
+{
+	*f = (struct field){.random = 7, .units = (vmem_size_t)n * 325 / 10 * 10 / 8};
+	f->pool = pool_new(4 * n);
+	f->vm = arena_new(f->pool, "field", 1 << 12, f->units, 1);
+	f->live = calloc(2 * n, sizeof(f->live[0]));
+	for (unsigned i = 0; i < 8 * n; i++) {
+		vmem_size_t size = 1 + pick(f, 64);
+
+		while (vmem_size(f->vm, VMEM_ALLOC) + size > f->units / 10 * 8)
+			drop_one(f);
+		keep(f, arena_get(f->vm, size, policy), size);
+	}
+}
+
+static void
+field_delete(struct field *f)
+{
+	arena_check(f->vm);
+	while (f->nlive > 0)
+		drop_one(f);
+	vmem_destroy(f->vm);
+	pool_delete(f->pool);
+	free(f->live);
+}
+
+/* ---- kinds of operations -------------------------------------------------------------------------- */
+
+enum kind { PLAIN, ALIGN, NOCROSS, WINDOW, ALIGN_WINDOW, LOW_WINDOW, TOO_LARGE, FULL_WINDOW, FULL_ALIGN, KINDS };
+static const char *kind_name[] = {"plain", "align 64", "nocross 64", "window", "align + window",
+	"low window", "too large", "full window", "no aligned place"};
+
+static void
+one(struct field *f, enum kind kind, int policy)
+{
+	vmem_size_t size = 1 + pick(f, 64), align = 0, nocross = 0;
+	vmem_addr_t min = VMEM_ADDR_MIN, max = VMEM_ADDR_MAX, base = 1 << 12, addr;
+	int error;
+
+	if (kind == ALIGN || kind == ALIGN_WINDOW)
+		align = 64;
+	if (kind == NOCROSS)
+		nocross = 64;
+	if (kind == WINDOW || kind == ALIGN_WINDOW) {
+		size = 1 + pick(f, 16);
+		min = base + pick(f, (unsigned)f->units - 64);
+		max = min + (kind == WINDOW ? 16 : 127);
+	}
+	if (kind == LOW_WINDOW)
+		max = base + f->units / 2;
+	if (kind == TOO_LARGE)
+		size = vmem_size(f->vm, VMEM_MAXFREE) + 1;
+	if (kind == FULL_WINDOW) { /* half of the arena, and nothing there is so large */
+		min = base + f->units / 4;
+		max = base + f->units / 4 * 3;
+		size = vmem_size(f->vm, VMEM_MAXFREE) + 1;
+	}
+	if (kind == FULL_ALIGN) {
+		align = (vmem_size_t)1 << 40;
+		size = 1;
+	}
+	if (sizeof(size_t) == 4 && kind == FULL_ALIGN)
+		align = (vmem_size_t)1 << 31;
+	if (policy == M_NEXTFIT && (min != VMEM_ADDR_MIN || max != VMEM_ADDR_MAX))
+		return;
+	error = vmem_xalloc(f->vm, size, align, 0, nocross, min, max, M_NOWAIT | policy, &addr);
+	if (error == 0) {
+		keep(f, addr, size);
+		drop_one(f);
+	} else
+		TEST_MUST(kind > PLAIN);
+	TEST_MUST(error != 0 || kind < TOO_LARGE);
+}
+
+static double
+cost(struct field *f, enum kind kind, int policy)
+{
+	uint64_t before = f->vm->counts.looks;
+
+	for (unsigned i = 0; i < MEASURED; i++)
+		one(f, kind, policy);
+	return ((double)(f->vm->counts.looks - before) / MEASURED);
+}
+
+static void
+flat(int policy, const char *name)
+{
+	struct field small, large;
+
+	tables_start();
+	field_new(&small, SMALL, policy);
+	field_new(&large, LARGE, policy);
+	for (enum kind kind = 0; kind < KINDS; kind++) {
+		double a = cost(&small, kind, policy), b = cost(&large, kind, policy);
+
+		print_message("%s, %s: %.1f looks at %u segments, %.1f at %u\n", name, kind_name[kind], a,
+		    small.nlive, b, large.nlive);
+		/* Ten times the segments: log2 grows by 3.3, a treap by 4.6 levels each way. */
+		if (kind == ALIGN || kind == NOCROSS)
+			continue;
+		assert_true(b <= 1.5 * a + 10);
+		assert_true(b <= 150);
+	}
+	field_delete(&small);
+	field_delete(&large);
+}
+
+static void
+first_fit(void **state)
+{
+	(void)state;
+	flat(M_FIRSTFIT, "first");
+}
+
+static void
+best_fit(void **state)
+{
+	(void)state;
+	flat(M_BESTFIT, "best");
+}
+
+static void
+next_fit(void **state)
+{
+	(void)state;
+	flat(M_NEXTFIT, "next");
+}
+
+static void
+top_down(void **state)
+{
+	(void)state;
+	flat(M_TOPDOWN, "top-down");
+}
+
+/* ---- bytes ------------------------------------------------------------------------------------------- */
+
+static void
+metadata_of_a_segment(void **state)
+{
+	static const int policy[] = {M_FIRSTFIT, M_BESTFIT, M_NEXTFIT, M_TOPDOWN};
+
+	(void)state;
+	tables_start();
+	for (unsigned i = 0; i < nitems(policy); i++)
+		for (unsigned n = SMALL; n <= LARGE; n *= 10) {
+			struct field f;
+			size_t bytes;
+
+			field_new(&f, n, policy[i]);
+			bytes = f.pool->out * sizeof(struct vmem_btag) + f.vm->table.room * sizeof(btref) +
+			    sizeof(*f.vm);
+			print_message("%u segments: %.1f bytes each (%u free, %u spare tags)\n", f.nlive,
+			    (double)bytes / f.nlive, f.vm->nfree, f.vm->nspare);
+			assert_true(bytes <= (size_t)64 * f.nlive);
+			field_delete(&f);
+		}
+}
+
+TEST_MAIN(cmocka_unit_test(metadata_of_a_segment), cmocka_unit_test(first_fit),
+    cmocka_unit_test(best_fit), cmocka_unit_test(next_fit), cmocka_unit_test(top_down))
