@@ -31,8 +31,8 @@ reclaim(vmem_t *vm, const struct request *rq, int flags, struct purse *purse)
 
 /* A place, after everything that may bring one. *hopeless: nor will waiting. */
 static struct vmem_btag *
-find_place(vmem_t *vm, const struct request *rq, int flags, struct purse *purse,
-    vmem_addr_t *startp, bool *hopeless)
+find_place(vmem_t *vm, struct request *rq, int flags, struct purse *purse, vmem_addr_t *startp,
+    bool *hopeless)
 {
 	struct vmem_btag *bt = fit_find(vm, rq, startp);
 	enum import_result got = IMPORT_NO;
@@ -52,7 +52,7 @@ find_place(vmem_t *vm, const struct request *rq, int flags, struct purse *purse,
 
 /* 0; COOPER_EAGAIN: not now; COOPER_ENOMEM: never. */
 static int
-attempt(vmem_t *vm, const struct request *rq, int flags, vmem_addr_t *addrp)
+attempt(vmem_t *vm, struct request *rq, int flags, vmem_addr_t *addrp)
 {
 	struct purse purse = { 0, 0, 0 };
 	struct vmem_btag *bt = NULL;
@@ -170,24 +170,25 @@ check_constraints(const vmem_t *vm, const struct request *rq)
 	const char *name = vm->name;
 	vmem_size_t mask = vm->quantum_mask;
 
-	REFUSE_IF(!is_pow2(rq->align) || (rq->align & mask) != 0,
+	REFUSE_IF(!is_pow2(rq->shape.align) || (rq->shape.align & mask) != 0,
 	    "vmem_xalloc: arena \"%s\": alignment %zx is no power of two, or less than a quantum",
-	    name, (size_t)rq->align);
-	REFUSE_IF(rq->phase >= rq->align || (rq->phase & mask) != 0,
+	    name, (size_t)rq->shape.align);
+	REFUSE_IF(rq->shape.phase >= rq->shape.align || (rq->shape.phase & mask) != 0,
 	    "vmem_xalloc: arena \"%s\": phase %zx is not below the alignment %zx, or no quanta",
-	    name, (size_t)rq->phase, (size_t)rq->align);
+	    name, (size_t)rq->shape.phase, (size_t)rq->shape.align);
 	REFUSE_IF(rq->min > rq->max, "vmem_xalloc: arena \"%s\": window %zx to %zx", name,
 	    (size_t)rq->min, (size_t)rq->max);
 	REFUSE_IF(rq->policy == M_NEXTFIT && (rq->min != VMEM_ADDR_MIN || rq->max != VMEM_ADDR_MAX),
 	    "vmem_xalloc: arena \"%s\": M_NEXTFIT with a window", name);
-	if (rq->nocross == 0)
+	if (rq->shape.nocross == 0)
 		return (0);
-	REFUSE_IF(!is_pow2(rq->nocross) || (rq->nocross & mask) != 0 || rq->nocross < rq->size,
+	REFUSE_IF(!is_pow2(rq->shape.nocross) || (rq->shape.nocross & mask) != 0 ||
+		      rq->shape.nocross < rq->size,
 	    "vmem_xalloc: arena \"%s\": nocross %zx is no power of two, or less than size %zx",
-	    name, (size_t)rq->nocross, (size_t)rq->size);
-	REFUSE_IF(((rq->phase ^ (rq->phase + rq->size - 1)) & -rq->nocross) != 0,
+	    name, (size_t)rq->shape.nocross, (size_t)rq->size);
+	REFUSE_IF(((rq->shape.phase ^ (rq->shape.phase + rq->size - 1)) & -rq->shape.nocross) != 0,
 	    "vmem_xalloc: arena \"%s\": phase %zx + size %zx always crosses %zx", name,
-	    (size_t)rq->phase, (size_t)rq->size, (size_t)rq->nocross);
+	    (size_t)rq->shape.phase, (size_t)rq->size, (size_t)rq->shape.nocross);
 	return (0);
 }
 
@@ -203,9 +204,7 @@ vmem_xalloc(vmem_t *vm, vmem_size_t size, vmem_size_t align, vmem_size_t phase, 
 {
 	struct request rq = {
 		.size = vmem_roundup_size(vm, size), /* before anything looks at it (H2) */
-		.align = align == 0 ? vm->quantum_mask + 1 : align,
-		.phase = phase,
-		.nocross = nocross,
+		.shape = { align == 0 ? vm->quantum_mask + 1 : align, phase, nocross },
 		.min = min,
 		.max = max,
 		.policy = (unsigned)flags & M_VMEM_POLICY,
@@ -233,7 +232,7 @@ vmem_alloc(vmem_t *vm, vmem_size_t size, int flags, vmem_addr_t *addrp)
 {
 	struct request rq = {
 		.size = vmem_roundup_size(vm, size),
-		.align = vm->quantum_mask + 1,
+		.shape = { vm->quantum_mask + 1, 0, 0 },
 		.max = VMEM_ADDR_MAX,
 		.policy = (unsigned)flags & M_VMEM_POLICY,
 		.cached = size <= vm->qcache_max,
@@ -319,7 +318,8 @@ vmem_xfree(vmem_t *vm, vmem_addr_t addr, vmem_size_t size)
 void
 vmem_free(vmem_t *vm, vmem_addr_t addr, vmem_size_t size)
 {
-	if (size > vm->qcache_max || addr < VMEM_ADDR_QCACHE_MIN || size == 0 || arena_wait_anybody()) {
+	if (size > vm->qcache_max || addr < VMEM_ADDR_QCACHE_MIN || size == 0 ||
+	    arena_wait_anybody()) {
 		vmem_give(vm, addr, size, true);
 		return;
 	}

@@ -1,46 +1,78 @@
 /*
- * Where a request fits: pure search over bins and index; nothing is changed but the count of looks.
+ * Where a request fits: search over bins and index. Nothing is changed but counts, and the shape that
+ * the index knows.
  *
  *	policy       whole arena                          with a window
- *	M_FIRSTFIT   a bin all of whose members fit,      lowest address
+ *	M_FIRSTFIT   the first of a few close bins,       lowest address
  *	             else lowest address
  *	M_BESTFIT    tightest of the first bins           tightest of the first places
  *	M_NEXTFIT    next address past the last one       not allowed
  *	M_TOPDOWN    highest address                      highest address
  *
- * "No" is exact and costs what "yes" does: the index skips every subtree in which nothing is large
- * enough or meets the alignment, and where only the window matters there is nothing else to look at.
- * Left over are segments that are large enough and contain an aligned address, but too near to
- * their end (or to a line not to be crossed): these are looked at one by one, if no segment is
- * so large that it fits anyhow. The arena's lock is held.
+ * "No" is exact and costs what "yes" does: the index skips every subtree that has nothing large enough,
+ * and, for requests of the shape that it knows, every subtree that cannot hold the request so
+ * shaped. Searches for other shapes look at segments that are large enough and turn out to lie wrongly;
+ * when they have looked at more than a rebuild would, the index learns the new shape. An arena has one
+ * or two shapes in practice, so this is rare. The arena's lock is held.
  */
 #include "vmem/vmem_int.h"
 
-#define BEST_LOOKS 16 /* best fit compares so many segments of neighbouring sizes */
+#define FIRST_LOOKS 4  /* first fit looks at so many segments of close sizes */
+#define BEST_LOOKS  16 /* and best fit compares so many */
+#define PATIENCE    2  /* looks for a strange shape, per free segment, before the index learns it */
 
 /* ---- geometry --------------------------------------------------------------------------------------- */
 
 /* The first address at or above `addr` that is phase modulo align; false: there is none. */
 static inline bool
-align_up(const struct request *rq, vmem_addr_t addr, vmem_addr_t *out)
+align_up(const struct shape *shape, vmem_addr_t addr, vmem_addr_t *out)
 {
-	vmem_addr_t over = (addr - rq->phase) & (rq->align - 1);
+	vmem_addr_t over = (addr - shape->phase) & (shape->align - 1);
 
-	*out = over == 0 ? addr : addr + (rq->align - over);
+	*out = over == 0 ? addr : addr + (shape->align - over);
 	return (*out >= addr);
 }
 
 static inline bool
-align_down(const struct request *rq, vmem_addr_t addr, vmem_addr_t *out)
+align_down(const struct shape *shape, vmem_addr_t addr, vmem_addr_t *out)
 {
-	*out = addr - ((addr - rq->phase) & (rq->align - 1));
+	*out = addr - ((addr - shape->phase) & (shape->align - 1));
 	return (*out <= addr);
+}
+
+/* Where what starts at `start` must end at the latest: at hi, or at a line not to be crossed. */
+static inline vmem_addr_t
+reach(const struct shape *shape, vmem_addr_t start, vmem_addr_t hi)
+{
+	vmem_addr_t line = shape->nocross == 0 ? 0 : (start | (shape->nocross - 1)) + 1;
+
+	return (line == 0 || line > hi ? hi : line);
+}
+
+/*
+ * From the first aligned address to the first line, or from the first one past it: later pieces
+ * are no larger.
+ */
+vmem_size_t
+shape_capacity(const struct shape *shape, vmem_addr_t lo, vmem_addr_t hi)
+{
+	vmem_addr_t start, end, next;
+	vmem_size_t size;
+
+	if (!align_up(shape, lo, &start) || start >= hi)
+		return (0);
+	end = reach(shape, start, hi);
+	size = end - start;
+	if (end != hi && align_up(shape, end, &next) && next < hi)
+		size = MAX(size, reach(shape, next, hi) - next);
+	return (size);
 }
 
 static inline bool
 crosses(const struct request *rq, vmem_addr_t start)
 {
-	return (rq->nocross != 0 && ((start ^ (start + rq->size - 1)) & -rq->nocross) != 0);
+	return (
+	    rq->shape.nocross != 0 && ((start ^ (start + rq->size - 1)) & -rq->shape.nocross) != 0);
 }
 
 /* [lo, last] within the window; false: nothing is left. */
@@ -57,14 +89,14 @@ fits_low(const struct request *rq, vmem_addr_t lo, vmem_addr_t last, vmem_addr_t
 {
 	vmem_addr_t start;
 
-	if (!clamp(rq, &lo, &last) || !align_up(rq, lo, &start))
+	if (!clamp(rq, &lo, &last) || !align_up(&rq->shape, lo, &start))
 		return (false);
 	if (start > last || last - start < rq->size - 1)
 		return (false);
 	if (crosses(rq, start)) {
 		/* From the next line on; phase to phase + size crosses none (vmem_xalloc's contract). */
-		lo = (start | (rq->nocross - 1)) + 1;
-		if (lo == 0 || !align_up(rq, lo, &start) || start > last ||
+		lo = (start | (rq->shape.nocross - 1)) + 1;
+		if (lo == 0 || !align_up(&rq->shape, lo, &start) || start > last ||
 		    last - start < rq->size - 1)
 			return (false);
 	}
@@ -77,12 +109,14 @@ fits_high(const struct request *rq, vmem_addr_t lo, vmem_addr_t last, vmem_addr_
 {
 	vmem_addr_t start;
 
-	if (!clamp(rq, &lo, &last) || !align_down(rq, last - (rq->size - 1), &start) || start < lo)
+	if (!clamp(rq, &lo, &last) || !align_down(&rq->shape, last - (rq->size - 1), &start) ||
+	    start < lo)
 		return (false);
 	if (crosses(rq, start)) {
-		vmem_addr_t line = (start + rq->size - 1) & -rq->nocross;
+		vmem_addr_t line = (start + rq->size - 1) & -rq->shape.nocross;
 
-		if (line - lo < rq->size || !align_down(rq, line - rq->size, &start) || start < lo)
+		if (line - lo < rq->size || !align_down(&rq->shape, line - rq->size, &start) ||
+		    start < lo)
 			return (false);
 	}
 	*startp = start;
@@ -108,16 +142,15 @@ request_prepare(const vmem_t *vm, struct request *rq)
 {
 	vmem_size_t quantum = vm->quantum_mask + 1, slack;
 
-	rq->prune.max = size_code(vm, rq->size);
-	rq->prune.level = rq->phase == 0 ? fls_size(rq->align) - 1 : 0;
+	rq->plain = rq->shape.align == quantum && rq->shape.nocross == 0;
 	/* The worst segment: it starts just past an aligned address, and just so that a line is crossed. */
-	slack = rq->align - quantum;
-	if (rq->nocross != 0) {
+	slack = rq->shape.align - quantum;
+	if (rq->shape.nocross != 0) {
 		if (rq->size - quantum + slack < slack)
 			return (false);
 		slack += rq->size - quantum;
-		if (rq->phase != 0)
-			slack += rq->align - quantum;
+		if (rq->shape.phase != 0)
+			slack += rq->shape.align - quantum;
 	}
 	rq->enough = rq->size + slack;
 	return (rq->enough >= rq->size);
@@ -162,16 +195,6 @@ highest(vmem_t *vm, const struct request *rq, vmem_addr_t *startp)
 	return (NULL);
 }
 
-static struct vmem_btag *
-first_fit(vmem_t *vm, const struct request *rq, vmem_addr_t *startp)
-{
-	struct vmem_btag *bt;
-
-	if (whole(vm, rq) && (bt = bins_fit(vm, rq->enough)) != NULL && fits(vm, rq, bt, startp))
-		return (bt);
-	return (lowest(vm, rq, rq->min, startp));
-}
-
 /* Keep the tighter one. */
 static void
 better(const vmem_t *vm, struct vmem_btag *bt, vmem_addr_t start, struct vmem_btag **best,
@@ -183,16 +206,19 @@ better(const vmem_t *vm, struct vmem_btag *bt, vmem_addr_t start, struct vmem_bt
 	*startp = start;
 }
 
-/* Bins hold sizes that differ by less than 1/16; those of small sizes, one size. */
+/*
+ * The tightest of the first `most` segments in the bins from the request's size upwards: up to the end
+ * of the first bin that has one. Sizes in a bin differ by less than 1/16; small sizes have one each.
+ */
 static struct vmem_btag *
-best_of_bins(vmem_t *vm, const struct request *rq, vmem_addr_t *startp)
+from_bins(vmem_t *vm, const struct request *rq, unsigned most, vmem_addr_t *startp)
 {
 	struct vmem_btag *best = NULL, *bt;
 	unsigned looks = 0, bin;
 	vmem_addr_t start;
 
 	for (bt = bins_from(vm, rq->size, &bin); bt != NULL; bt = bins_after(vm, &bin)) {
-		for (; bt != NULL && looks < BEST_LOOKS; bt = bt_get(vm, bt->bin_next)) {
+		for (; bt != NULL && looks < most; bt = bt_get(vm, bt->bin_next)) {
 			looks++;
 			vm->counts.looks++;
 			if (fits(vm, rq, bt, &start)) {
@@ -201,12 +227,22 @@ best_of_bins(vmem_t *vm, const struct request *rq, vmem_addr_t *startp)
 					return (best);
 			}
 		}
-		if (best != NULL || looks == BEST_LOOKS)
+		if (best != NULL || looks == most)
 			break;
 	}
 	if (best == NULL && (bt = bins_fit(vm, rq->enough)) != NULL && fits(vm, rq, bt, startp))
 		best = bt;
 	return (best);
+}
+
+static struct vmem_btag *
+first_fit(vmem_t *vm, const struct request *rq, vmem_addr_t *startp)
+{
+	struct vmem_btag *bt;
+
+	if (whole(vm, rq) && (bt = from_bins(vm, rq, FIRST_LOOKS, startp)) != NULL)
+		return (bt);
+	return (lowest(vm, rq, rq->min, startp));
 }
 
 static struct vmem_btag *
@@ -217,7 +253,7 @@ best_fit(vmem_t *vm, const struct request *rq, vmem_addr_t *startp)
 	vmem_addr_t start;
 
 	if (whole(vm, rq))
-		return ((best = best_of_bins(vm, rq, startp)) != NULL
+		return ((best = from_bins(vm, rq, BEST_LOOKS, startp)) != NULL
 			    ? best
 			    : lowest(vm, rq, rq->min, startp));
 	for (bt = lowest(vm, rq, rq->min, &start); bt != NULL && bt->start <= rq->max;
@@ -245,8 +281,8 @@ next_fit(vmem_t *vm, const struct request *rq, vmem_addr_t *startp)
 	return (bt != NULL ? bt : lowest(vm, rq, rq->min, startp));
 }
 
-struct vmem_btag *
-fit_find(vmem_t *vm, const struct request *rq, vmem_addr_t *startp)
+static struct vmem_btag *
+search(vmem_t *vm, const struct request *rq, vmem_addr_t *startp)
 {
 	switch (rq->policy) {
 	case M_BESTFIT:
@@ -258,4 +294,24 @@ fit_find(vmem_t *vm, const struct request *rq, vmem_addr_t *startp)
 	default:
 		return (first_fit(vm, rq, startp));
 	}
+}
+
+struct vmem_btag *
+fit_find(vmem_t *vm, struct request *rq, vmem_addr_t *startp)
+{
+	bool known = rq->shape.align == vm->shape.align && rq->shape.phase == vm->shape.phase &&
+		     rq->shape.nocross == vm->shape.nocross;
+	uint64_t looks = vm->counts.looks;
+	struct vmem_btag *bt;
+
+	rq->prune = index_prune(vm, rq->size, known);
+	if (!index_may(vm, vm->root, rq->prune))
+		return (NULL);
+	bt = search(vm, rq, startp);
+	if (likely(rq->plain || known))
+		return (bt);
+	vm->strange += vm->counts.looks - looks;
+	if (vm->strange > PATIENCE * ((uint64_t)vm->nfree + BEST_LOOKS))
+		index_reshape(vm, rq->shape);
+	return (bt);
 }

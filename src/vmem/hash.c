@@ -151,7 +151,8 @@ hash_remove(vmem_t *vm, vmem_addr_t addr)
 		return (NULL);
 	*link = bt->hash_next;
 	vm->nbusy--;
-	for (int i = 0; i < 2 && vm->nbusy < vm->table.slots / 2 && vm->table.slots > TABLE_FIRST; i++)
+	for (int i = 0; i < 2 && vm->nbusy < vm->table.slots / 2 && vm->table.slots > TABLE_FIRST;
+	     i++)
 		shrink(vm);
 	return (bt);
 }

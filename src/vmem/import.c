@@ -38,8 +38,8 @@ import_size(const vmem_t *vm, const struct request *rq)
 }
 
 enum import_result
-import_span(vmem_t *vm, const struct request *rq, int flags, struct purse *purse,
-    struct vmem_btag **btp, vmem_addr_t *startp)
+import_span(vmem_t *vm, struct request *rq, int flags, struct purse *purse, struct vmem_btag **btp,
+    vmem_addr_t *startp)
 {
 	vmem_size_t size = import_size(vm, rq);
 	struct vmem_btag *bt, *end;

@@ -6,14 +6,16 @@
  * The expected depth is logarithmic whatever addresses come, and what a segment's start is does not
  * matter to it, so a segment that is clipped or grows stays where it is.
  *
- * Each node knows two things of the subtree under it: the largest free size (coded in 22 bits, exact
- * up to 65,536 quanta and rounded up above), and the best alignment that an address inside one of its
- * free segments has. A search skips what cannot hold the request. A change climbs only as far as it
- * changes what a node knows: two steps or so. The arena's lock guards it.
+ * Each node knows two things of the subtree under it: the largest free size, and the largest size that
+ * fits there in one shape (alignment, phase, line not to be crossed), which is the arena's to choose.
+ * A search skips what cannot hold the request. Both are coded in few bits: exact up to 2,047 and 511
+ * quanta, and rounded up above by less than 1/1024 and 1/256. A change climbs only as far as it changes
+ * what a node knows: two steps or so. The arena's lock guards it.
  */
 #include "vmem/vmem_int.h"
 
-#define CODE_BITS 16 /* of the mantissa */
+#define MAX_BITS 10 /* of the mantissa, with 6 of the exponent */
+#define FIT_BITS 8
 
 static inline uint32_t
 priority(btref r)
@@ -25,39 +27,39 @@ priority(btref r)
 	return (r ^ r >> 15);
 }
 
-/* Monotonic in size: at least as large for at least as large a size, and 0 for 0. */
-uint32_t
-size_code(const vmem_t *vm, vmem_size_t size)
+/* Monotonic in n: at least as large for at least as large an n, and 0 for 0. */
+static inline uint32_t
+code(vmem_size_t n, unsigned bits)
 {
-	vmem_size_t n = size >> vm->quantum_shift, mantissa;
+	vmem_size_t mantissa;
 	unsigned e;
 
-	if (n < (vmem_size_t)1 << CODE_BITS)
+	if (n < (vmem_size_t)1 << bits)
 		return ((uint32_t)n);
-	e = fls_size(n) - CODE_BITS - 1;
+	e = fls_size(n) - bits - 1;
 	mantissa = n >> e;
 	if (mantissa << e != n)
 		mantissa++; /* up; a carry goes into the exponent by itself */
-	return ((uint32_t)(((vmem_size_t)e << CODE_BITS) + mantissa));
+	return ((uint32_t)(((vmem_size_t)e << bits) + mantissa));
 }
 
-/* The largest size with this code. */
+/* The largest size with this code of MAX_BITS. */
 static vmem_size_t
-code_size(const vmem_t *vm, uint32_t code)
+largest_of_code(const vmem_t *vm, uint32_t c)
 {
-	vmem_size_t mantissa = (code & (((uint32_t)1 << CODE_BITS) - 1)) | (vmem_size_t)1
-									       << CODE_BITS;
+	vmem_size_t mantissa = (c & (((uint32_t)1 << MAX_BITS) - 1)) | (vmem_size_t)1 << MAX_BITS;
 
-	if (code >> CODE_BITS == 0)
-		return ((vmem_size_t)code << vm->quantum_shift);
-	return (mantissa << ((code >> CODE_BITS) - 1) << vm->quantum_shift);
+	if (c >> MAX_BITS == 0)
+		return ((vmem_size_t)c << vm->quantum_shift);
+	return (mantissa << ((c >> MAX_BITS) - 1) << vm->quantum_shift);
 }
 
-/* log2 of the best alignment of an address in [start, end). */
-static inline uint32_t
-best_level(vmem_addr_t start, vmem_addr_t end)
+struct prune
+index_prune(const vmem_t *vm, vmem_size_t size, bool shaped)
 {
-	return (start == 0 ? 8 * sizeof(vmem_addr_t) - 1 : fls_size((start - 1) ^ (end - 1)) - 1);
+	vmem_size_t n = size >> vm->quantum_shift;
+
+	return ((struct prune){ code(n, MAX_BITS), shaped ? code(n, FIT_BITS) : 0 });
 }
 
 /* What the subtree of bt has: its own segment and what its children know. */
@@ -69,8 +71,11 @@ summary(const vmem_t *vm, const struct vmem_btag *bt)
 	if (bt->type == BT_FREE) {
 		vmem_addr_t end = bt_at(vm, bt->next)->start;
 
-		s.max = size_code(vm, end - bt->start);
-		s.level = best_level(bt->start, end);
+		s = index_prune(vm, end - bt->start, false);
+		if (unlikely(vm->shape.align != 0))
+			s.fit =
+			    code(shape_capacity(&vm->shape, bt->start, end) >> vm->quantum_shift,
+				FIT_BITS);
 	}
 	for (int side = 0; side < 2; side++) {
 		btref r = side == 0 ? bt->left : bt->right;
@@ -79,7 +84,7 @@ summary(const vmem_t *vm, const struct vmem_btag *bt)
 			const struct vmem_btag *child = bt_at(vm, r);
 
 			s.max = MAX(s.max, child->max);
-			s.level = MAX(s.level, child->level);
+			s.fit = MAX(s.fit, child->fit);
 		}
 	}
 	return (s);
@@ -92,10 +97,10 @@ index_update(vmem_t *vm, struct vmem_btag *bt)
 		struct prune s = summary(vm, bt);
 
 		vm->counts.looks++;
-		if (s.max == bt->max && s.level == bt->level)
+		if (s.max == bt->max && s.fit == bt->fit)
 			break;
-		bt->max = s.max;
-		bt->level = s.level;
+		bt->max = s.max & 0xffff;
+		bt->fit = s.fit & 0x3fff;
 	}
 }
 
@@ -131,10 +136,10 @@ rotate(vmem_t *vm, struct vmem_btag *bt, bool left_child)
 	if (moved != 0)
 		bt_at(vm, moved)->up = self;
 	child->max = bt->max;
-	child->level = bt->level;
+	child->fit = bt->fit;
 	s = summary(vm, bt);
-	bt->max = s.max;
-	bt->level = s.level;
+	bt->max = s.max & 0xffff;
+	bt->fit = s.fit & 0x3fff;
 	vm->counts.looks++;
 }
 
@@ -159,7 +164,8 @@ index_insert(vmem_t *vm, struct vmem_btag *bt)
 	*link = ref;
 	bt->up = up == NULL ? 0 : bt_ref(vm, up);
 	bt->left = bt->right = 0;
-	bt->max = bt->level = 0;
+	bt->max = 0;
+	bt->fit = 0;
 	index_update(vm, bt);
 	while (bt->up != 0 && priority(bt->up) < mine) {
 		up = bt_at(vm, bt->up);
@@ -207,7 +213,13 @@ may(const vmem_t *vm, btref r, struct prune p)
 {
 	const struct vmem_btag *bt = bt_get(vm, r);
 
-	return (bt != NULL && bt->max >= p.max && bt->level >= p.level);
+	return (bt != NULL && bt->max >= p.max && bt->fit >= p.fit);
+}
+
+bool
+index_may(const vmem_t *vm, btref r, struct prune p)
+{
+	return (may(vm, r, p));
 }
 
 struct vmem_btag *
@@ -275,8 +287,8 @@ index_prev(vmem_t *vm, struct vmem_btag *bt, struct prune p)
 }
 
 /*
- * The size of the largest free segment. Above 65,536 quanta, sizes that differ by less than 1/65,536
- * share a code, and then all segments that have it are compared.
+ * The size of the largest free segment. Above 2,047 quanta, sizes that differ by less than 1/1024 share
+ * a code, and then the segments that have it are compared.
  */
 vmem_size_t
 index_largest(vmem_t *vm)
@@ -288,9 +300,39 @@ index_largest(vmem_t *vm)
 	if (bt == NULL || bt->max == 0)
 		return (0);
 	p = (struct prune){ bt->max, 0 };
-	for (bt = index_first(vm, p); bt != NULL && largest < code_size(vm, p.max);
+	for (bt = index_first(vm, p); bt != NULL && largest < largest_of_code(vm, p.max);
 	     bt = index_next(vm, bt, p))
 		if (bt->type == BT_FREE)
 			largest = MAX(largest, bt_size(vm, bt));
 	return (largest);
+}
+
+void
+index_reshape(vmem_t *vm, struct shape shape)
+{
+	static const struct prune everything = { 0, 0 };
+	struct vmem_btag *bt, *up;
+
+	vm->shape = shape;
+	vm->strange = 0;
+	vm->counts.shapes++;
+	/* Children before their parents: left, right, itself. */
+	bt = index_first(vm, everything);
+	while (bt != NULL) {
+		struct prune s;
+
+		while (bt->left != 0 || bt->right != 0)
+			bt = bt_at(vm, bt->left != 0 ? bt->left : bt->right);
+		for (;;) {
+			s = summary(vm, bt);
+			bt->fit = s.fit & 0x3fff;
+			up = bt_get(vm, bt->up);
+			if (up == NULL)
+				return;
+			if (bt_ref(vm, bt) == up->left && up->right != 0)
+				break;
+			bt = up;
+		}
+		bt = bt_at(vm, up->right);
+	}
 }

@@ -13,7 +13,7 @@ qcache_import(void *arg, void **store, int count, int domain, int flags)
 	struct quantum_cache *qc = arg;
 	struct request rq = {
 		.size = qc->size,
-		.align = qc->vm->quantum_mask + 1,
+		.shape = { qc->vm->quantum_mask + 1, 0, 0 },
 		.min = VMEM_ADDR_QCACHE_MIN,
 		.max = VMEM_ADDR_MAX,
 		.policy = M_BESTFIT,
@@ -70,6 +70,6 @@ void
 qcache_drain(vmem_t *vm, bool all_cpus)
 {
 	for (unsigned i = 0; i < vm->nqcache; i++)
-		uma_zone_reclaim(vm->qcache[i].zone,
-		    all_cpus ? UMA_RECLAIM_DRAIN_CPU : UMA_RECLAIM_DRAIN);
+		uma_zone_reclaim(
+		    vm->qcache[i].zone, all_cpus ? UMA_RECLAIM_DRAIN_CPU : UMA_RECLAIM_DRAIN);
 }

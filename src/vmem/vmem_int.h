@@ -47,12 +47,22 @@ struct vmem_btag {
 		btref hash_next;  /* BUSY */
 		btref spare_next; /* spare */
 	};
-	btref bin_prev;      /* FREE */
-	uint32_t type : 2;   /* enum bt_type */
-	uint32_t cached : 1; /* BUSY: belongs to a quantum cache */
-	uint32_t idle : 1;   /* BUSY, debug shape: lies in one now */
-	uint32_t level : 6;  /* index: the best alignment met in this subtree, log2 */
-	uint32_t max : 22;   /* index: the largest free size in this subtree, see size_code() */
+	btref bin_prev; /* FREE */
+	union {
+		uint32_t type : 2; /* enum bt_type */
+		struct {           /* in the index */
+			uint32_t : 2;
+			uint32_t
+			    max : 16; /* the largest free size in this subtree, see size_code() */
+			uint32_t
+			    fit : 14; /* the largest that its free segments can hold in vm->shape */
+		};
+		struct { /* BUSY */
+			uint32_t : 2;
+			uint32_t cached : 1; /* belongs to a quantum cache */
+			uint32_t idle : 1;   /* lies in one now; debug shape */
+		};
+	};
 };
 
 #if UINTPTR_MAX > UINT32_MAX
@@ -102,7 +112,13 @@ struct vmem_counts {
 	uint64_t allocs, frees, fails; /* xalloc and xfree; what quantum caches serve is theirs */
 	uint64_t imports, futile, releases, reclaims;
 	uint64_t sleeps;
-	uint64_t looks; /* tags and bins looked at in searches: the cost, in steps */
+	uint64_t shapes; /* changes of shape */
+	uint64_t looks;  /* tags and bins looked at in searches: the cost, in steps */
+};
+
+/* What a request asks besides its size and window; align 0: nothing. */
+struct shape {
+	vmem_size_t align, phase, nocross;
 };
 
 struct vmem {
@@ -120,6 +136,8 @@ struct vmem {
 	uint32_t nbusy, nfree, nspan;
 	vmem_size_t size, inuse;
 	vmem_addr_t cursor; /* M_NEXTFIT goes on here */
+	struct shape shape; /* the one that the index knows the answers for */
+	uint64_t strange;   /* looks in searches for other shapes, since it was chosen */
 	vmem_size_t qcache_max;
 
 	struct tag_source *tags;
@@ -210,14 +228,17 @@ void hash_destroy(vmem_t *vm);
 void index_insert(vmem_t *vm, struct vmem_btag *bt);
 void index_remove(vmem_t *vm, struct vmem_btag *bt);
 void index_update(vmem_t *vm, struct vmem_btag *bt); /* its size changed, its place did not */
-uint32_t size_code(const vmem_t *vm, vmem_size_t size);
 vmem_size_t index_largest(vmem_t *vm);
+/* Know the answers for another shape from now on; as many steps as there are free segments. */
+void index_reshape(vmem_t *vm, struct shape shape);
 
-/* What a search may skip: subtrees with nothing so large, or nothing that meets the alignment. */
+/* What a search may skip: subtrees with nothing so large, or nothing that holds it in its shape. */
 struct prune {
 	uint32_t max;
-	uint32_t level;
+	uint32_t fit;
 };
+struct prune index_prune(const vmem_t *vm, vmem_size_t size, bool shaped);
+bool index_may(const vmem_t *vm, btref r, struct prune p);   /* is there anything under r? */
 struct vmem_btag *index_floor(vmem_t *vm, vmem_addr_t addr); /* the last node with start <= addr */
 struct vmem_btag *index_first(vmem_t *vm, struct prune p);
 struct vmem_btag *index_last(vmem_t *vm, struct prune p);
@@ -241,22 +262,26 @@ void span_remove(vmem_t *vm, struct vmem_btag *bt, struct vmem_btag *end);
 /* ---- fit.c: a request and where it fits ---------------------------------------------------------------------------- */
 
 struct request {
-	vmem_size_t size, align, phase, nocross; /* rounded; align >= quantum */
+	vmem_size_t size;   /* rounded */
+	struct shape shape; /* align >= quantum */
 	vmem_addr_t min, max;
 	vmem_size_t
 	    enough;      /* any segment of this size can hold it, if the window does not cut it */
 	unsigned policy; /* one of M_VMEM_POLICY */
-	struct prune prune;
-	bool cached; /* of a size that belongs to a quantum cache */
-	bool refill; /* for the cache itself, which does not drain itself to fill itself */
+	struct prune prune; /* set as each search begins */
+	bool plain;         /* no shape to speak of */
+	bool cached;        /* of a size that belongs to a quantum cache */
+	bool refill;        /* for the cache itself, which does not drain itself to fill itself */
 };
 
 /* Fill in what is derived. False: no arena can hold it, it overflows. */
 bool request_prepare(const vmem_t *vm, struct request *rq);
+/* The largest size that fits in [lo, hi) in this shape. */
+vmem_size_t shape_capacity(const struct shape *shape, vmem_addr_t lo, vmem_addr_t hi);
 /* Where in [lo, hi) (and the window) it fits: lowest or highest place. */
 bool request_fits(const struct request *rq, vmem_addr_t lo, vmem_addr_t hi, vmem_addr_t *startp);
 /* The segment for it, by its policy; NULL: none fits, which is exact. */
-struct vmem_btag *fit_find(vmem_t *vm, const struct request *rq, vmem_addr_t *startp);
+struct vmem_btag *fit_find(vmem_t *vm, struct request *rq, vmem_addr_t *startp);
 
 /* ---- spare.c: spare tags ------------------------------------------------------------------------------------------------ */
 
@@ -287,7 +312,7 @@ void spare_return(vmem_t *vm, struct purse *purse);
 void import_release(vmem_t *vm, struct purse *purse, struct vmem_btag *bt, struct vmem_btag *end);
 enum import_result { IMPORT_NO, IMPORT_YES, IMPORT_FUTILE };
 /* With the lock, which it drops; IMPORT_YES: *bt and *start are the fit. */
-enum import_result import_span(vmem_t *vm, const struct request *rq, int flags, struct purse *purse,
+enum import_result import_span(vmem_t *vm, struct request *rq, int flags, struct purse *purse,
     struct vmem_btag **bt, vmem_addr_t *start);
 /* Would the request fit if everything between the first and the last address were free? */
 bool import_could_wait(vmem_t *vm, const struct request *rq);
@@ -299,7 +324,7 @@ uint64_t arena_wait_begin(void); /* before an attempt: what has happened so far 
 /* Sleep until more has happened than `seen`; returns what has. No lock held. */
 uint64_t arena_wait_sleep(vmem_t *vm, uint64_t seen, vmem_size_t need);
 void arena_wait_end(void);
-bool arena_wait_anybody(void); /* does anybody sleep on any arena? */
+bool arena_wait_anybody(void);     /* does anybody sleep on any arena? */
 void arena_wait_event(vmem_t *vm); /* space or tags came back; no lock held */
 
 int vmem_take(vmem_t *vm, struct request *rq, int flags, vmem_addr_t *addrp);

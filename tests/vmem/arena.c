@@ -118,7 +118,7 @@ static void
 check_index(vmem_t *vm, btref r, btref up, struct tally *t)
 {
 	struct vmem_btag *bt = bt_get(vm, r), *child;
-	uint32_t max = 0, level = 0;
+	struct prune p = { 0, 0 };
 
 	if (bt == NULL)
 		return;
@@ -132,19 +132,20 @@ check_index(vmem_t *vm, btref r, btref up, struct tally *t)
 	t->nodes++;
 	check_index(vm, bt->right, r, t);
 	if (bt->type == BT_FREE) {
-		vmem_addr_t end = bt->start + bt_size(vm, bt);
-
-		max = size_code(vm, end - bt->start);
-		level = bt->start == 0 ? 8 * sizeof(vmem_addr_t) - 1
-				       : fls_size((bt->start - 1) ^ (end - 1)) - 1;
+		p = index_prune(vm, bt_size(vm, bt), false);
+		if (vm->shape.align != 0)
+			p.fit = index_prune(vm,
+			    shape_capacity(&vm->shape, bt->start, bt->start + bt_size(vm, bt)),
+			    true)
+				    .fit;
 	} else
 		TEST_MUST(bt_is_span(bt));
 	for (int i = 0; i < 2; i++)
 		if ((child = bt_get(vm, i == 0 ? bt->left : bt->right)) != NULL) {
-			max = MAX(max, child->max);
-			level = MAX(level, child->level);
+			p.max = MAX(p.max, child->max);
+			p.fit = MAX(p.fit, child->fit);
 		}
-	TEST_MUST(bt->max == max && bt->level == level);
+	TEST_MUST(bt->max == p.max && bt->fit == p.fit);
 }
 
 static void

@@ -20,8 +20,8 @@ import(void *arg, vmem_size_t size, int flags, vmem_addr_t *addrp)
 {
 	struct two_layers *c = arg;
 
-	return (vmem_xalloc(c->parent, size, 0, 0, 0, ANYWHERE, (flags & ~M_VMEM_POLICY) | M_BESTFIT,
-	    addrp));
+	return (vmem_xalloc(
+	    c->parent, size, 0, 0, 0, ANYWHERE, (flags & ~M_VMEM_POLICY) | M_BESTFIT, addrp));
 }
 
 static void
@@ -35,7 +35,8 @@ attempt(void *arg)
 {
 	struct two_layers *c = arg;
 
-	return (vmem_xalloc(c->child, c->size, c->align, c->phase, 0, ANYWHERE, c->flags, &c->addr) == 0);
+	return (vmem_xalloc(
+		    c->child, c->size, c->align, c->phase, 0, ANYWHERE, c->flags, &c->addr) == 0);
 }
 
 static void
@@ -70,15 +71,20 @@ snapshot(void *out, void *arg)
 static void
 each_request_fails_once(void **state)
 {
-	static const int flags[] = {M_FIRSTFIT, M_BESTFIT, M_NEXTFIT, M_TOPDOWN,
-		M_BESTFIT | M_NOVM | M_USE_RESERVE};
+	static const int flags[] = { M_FIRSTFIT, M_BESTFIT, M_NEXTFIT, M_TOPDOWN,
+		M_BESTFIT | M_NOVM | M_USE_RESERVE };
 	unsigned failed;
 
 	(void)state;
 	for (unsigned i = 0; i < 2 * nitems(flags); i++) {
-		struct two_layers c = {.pool = pool_new(256), .size = 48, .align = 128, .phase = 32};
-		struct inject_case inject = {.attempt = attempt, .undo = undo, .snapshot = snapshot,
-			.snapshot_size = 2 * sizeof(struct arena_picture), .arg = &c};
+		struct two_layers c = {
+			.pool = pool_new(256), .size = 48, .align = 128, .phase = 32
+		};
+		struct inject_case inject = { .attempt = attempt,
+			.undo = undo,
+			.snapshot = snapshot,
+			.snapshot_size = 2 * sizeof(struct arena_picture),
+			.arg = &c };
 		vmem_addr_t kept;
 
 		c.flags = M_NOWAIT | flags[i / 2];
@@ -87,7 +93,8 @@ each_request_fails_once(void **state)
 		c.parent = arena_new(c.pool, "parent", 4096, 65536, 16);
 		c.child = arena_new(c.pool, "child", 0, 0, 16);
 		vmem_set_import(c.child, import, release, &c, 1024);
-		kept = arena_get(c.child, 1024 - 32, M_FIRSTFIT); /* too little is left for the request */
+		kept = arena_get(
+		    c.child, 1024 - 32, M_FIRSTFIT); /* too little is left for the request */
 		strip_spare_tags(c.child);
 		strip_spare_tags(c.parent);
 		failed = inject_each(&inject);
@@ -150,14 +157,15 @@ contender(struct test_thread *t)
 	unsigned char me = (unsigned char)(t->index + 1);
 
 	for (unsigned i = 0; i < TURNS; i++) {
-		static const int policy[] = {M_FIRSTFIT, M_BESTFIT, M_NEXTFIT, M_TOPDOWN};
+		static const int policy[] = { M_FIRSTFIT, M_BESTFIT, M_NEXTFIT, M_TOPDOWN };
 		vmem_size_t size = 1 + test_random(&random) % (i % 16 == 0 ? 100 : 8);
 		bool constrained = test_random(&random) % 4 == 0;
 		int flags = policy[test_random(&random) % 4] | M_WAITOK;
 		vmem_addr_t addr;
 
 		if (constrained)
-			TEST_MUST(vmem_xalloc(c->layers.child, size, 4, 0, 128, ANYWHERE, flags, &addr) == 0);
+			TEST_MUST(vmem_xalloc(c->layers.child, size, 4, 0, 128, ANYWHERE, flags,
+				      &addr) == 0);
 		else
 			TEST_MUST(vmem_alloc(c->layers.child, size, flags, &addr) == 0);
 		for (vmem_size_t u = 0; u < size; u++) {

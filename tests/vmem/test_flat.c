@@ -7,9 +7,9 @@
 
 #include "arena.h"
 
-#define SMALL    4000
-#define LARGE    40000
-#define MEASURED 4000 /* operations of each kind */
+#define SMALL    3000
+#define LARGE    30000
+#define MEASURED 3000 /* operations of each kind */
 
 struct field {
 	struct pool *pool;
@@ -17,7 +17,7 @@ struct field {
 	struct {
 		vmem_addr_t addr;
 		vmem_size_t size;
-	} *live;
+	} * live;
 	unsigned nlive;
 	vmem_size_t units;
 	uint64_t random;
@@ -49,11 +49,11 @@ keep(struct field *f, vmem_addr_t addr, vmem_size_t size)
 static void
 field_new(struct field *f, unsigned n, int policy)
 {
-	*f = (struct field){.random = 7, .units = (vmem_size_t)n * 325 / 10 * 10 / 8};
+	*f = (struct field){ .random = 7, .units = (vmem_size_t)n * 325 / 10 * 10 / 8 };
 	f->pool = pool_new(4 * n);
 	f->vm = arena_new(f->pool, "field", 1 << 12, f->units, 1);
 	f->live = calloc(2 * n, sizeof(f->live[0]));
-	for (unsigned i = 0; i < 8 * n; i++) {
+	for (unsigned i = 0; i < 4 * n; i++) {
 		vmem_size_t size = 1 + pick(f, 64);
 
 		while (vmem_size(f->vm, VMEM_ALLOC) + size > f->units / 10 * 8)
@@ -75,12 +75,23 @@ field_delete(struct field *f)
 
 /* ---- kinds of operations -------------------------------------------------------------------------- */
 
-enum kind { PLAIN, ALIGN, NOCROSS, WINDOW, ALIGN_WINDOW, LOW_WINDOW, TOO_LARGE, FULL_WINDOW, FULL_ALIGN, KINDS };
-static const char *kind_name[] = {"plain", "align 64", "nocross 64", "window", "align + window",
-	"low window", "too large", "full window", "no aligned place"};
+enum kind {
+	PLAIN,
+	ALIGN,
+	NOCROSS,
+	WINDOW,
+	ALIGN_WINDOW,
+	LOW_WINDOW,
+	TOO_LARGE,
+	FULL_WINDOW,
+	FULL_ALIGN,
+	KINDS
+};
+static const char *kind_name[] = { "plain", "align 64", "nocross 64", "window", "align + window",
+	"low window", "too large", "full window", "no aligned place" };
 
 static void
-one(struct field *f, enum kind kind, int policy)
+one(struct field *f, enum kind kind, int policy, vmem_size_t largest)
 {
 	vmem_size_t size = 1 + pick(f, 64), align = 0, nocross = 0;
 	vmem_addr_t min = VMEM_ADDR_MIN, max = VMEM_ADDR_MAX, base = 1 << 12, addr;
@@ -98,11 +109,12 @@ one(struct field *f, enum kind kind, int policy)
 	if (kind == LOW_WINDOW)
 		max = base + f->units / 2;
 	if (kind == TOO_LARGE)
-		size = vmem_size(f->vm, VMEM_MAXFREE) + 1;
-	if (kind == FULL_WINDOW) { /* half of the arena, and nothing there is so large */
+		size = largest + 1;
+	if (kind ==
+	    FULL_WINDOW) { /* half of the arena, where nothing is so large, though elsewhere */
 		min = base + f->units / 4;
 		max = base + f->units / 4 * 3;
-		size = vmem_size(f->vm, VMEM_MAXFREE) + 1;
+		size = largest + 1;
 	}
 	if (kind == FULL_ALIGN) {
 		align = (vmem_size_t)1 << 40;
@@ -121,13 +133,47 @@ one(struct field *f, enum kind kind, int policy)
 	TEST_MUST(error != 0 || kind < TOO_LARGE);
 }
 
+/* The largest free piece within the window of FULL_WINDOW. */
+static bool
+largest_in_window(enum vmem_segment_type type, vmem_addr_t addr, vmem_size_t size, void *arg)
+{
+	struct {
+		vmem_addr_t min, max;
+		vmem_size_t largest;
+	} *w = arg;
+	vmem_addr_t lo = MAX(addr, w->min), last = MIN(addr + size - 1, w->max);
+
+	if (type == VMEM_SEG_FREE && lo <= last)
+		w->largest = MAX(w->largest, last - lo + 1);
+	return (true);
+}
+
+static vmem_size_t
+largest_for(struct field *f, enum kind kind)
+{
+	struct {
+		vmem_addr_t min, max;
+		vmem_size_t largest;
+	} w = { (1 << 12) + f->units / 4, (1 << 12) + f->units / 4 * 3, 0 };
+
+	if (kind != FULL_WINDOW)
+		return (vmem_size(f->vm, VMEM_MAXFREE));
+	vmem_walk(f->vm, largest_in_window, &w);
+	return (w.largest);
+}
+
 static double
 cost(struct field *f, enum kind kind, int policy)
 {
-	uint64_t before = f->vm->counts.looks;
+	vmem_size_t largest = largest_for(f, kind);
+	uint64_t before = 0;
 
-	for (unsigned i = 0; i < MEASURED; i++)
-		one(f, kind, policy);
+	/* Twice: the index learns a new shape in the first half. */
+	for (unsigned i = 0; i < 2 * MEASURED; i++) {
+		if (i == MEASURED)
+			before = f->vm->counts.looks;
+		one(f, kind, policy, largest);
+	}
 	return ((double)(f->vm->counts.looks - before) / MEASURED);
 }
 
@@ -142,13 +188,12 @@ flat(int policy, const char *name)
 	for (enum kind kind = 0; kind < KINDS; kind++) {
 		double a = cost(&small, kind, policy), b = cost(&large, kind, policy);
 
-		print_message("%s, %s: %.1f looks at %u segments, %.1f at %u\n", name, kind_name[kind], a,
-		    small.nlive, b, large.nlive);
-		/* Ten times the segments: log2 grows by 3.3, a treap by 4.6 levels each way. */
-		if (kind == ALIGN || kind == NOCROSS)
-			continue;
-		assert_true(b <= 1.5 * a + 10);
-		assert_true(b <= 150);
+		print_message("%s, %s: %.1f looks at %u segments, %.1f at %u\n", name,
+		    kind_name[kind], a, small.nlive, b, large.nlive);
+		/* Five steps to a power of two, whatever is asked: a treap is 1.4 of them deep. */
+		assert_true(a <= 5 * fls_size(SMALL));
+		assert_true(b <= 5 * fls_size(LARGE));
+		assert_true(kind != PLAIN || b <= 1.5 * a);
 	}
 	field_delete(&small);
 	field_delete(&large);
@@ -187,23 +232,18 @@ top_down(void **state)
 static void
 metadata_of_a_segment(void **state)
 {
-	static const int policy[] = {M_FIRSTFIT, M_BESTFIT, M_NEXTFIT, M_TOPDOWN};
+	struct field f;
+	size_t bytes;
 
 	(void)state;
 	tables_start();
-	for (unsigned i = 0; i < nitems(policy); i++)
-		for (unsigned n = SMALL; n <= LARGE; n *= 10) {
-			struct field f;
-			size_t bytes;
-
-			field_new(&f, n, policy[i]);
-			bytes = f.pool->out * sizeof(struct vmem_btag) + f.vm->table.room * sizeof(btref) +
-			    sizeof(*f.vm);
-			print_message("%u segments: %.1f bytes each (%u free, %u spare tags)\n", f.nlive,
-			    (double)bytes / f.nlive, f.vm->nfree, f.vm->nspare);
-			assert_true(bytes <= (size_t)64 * f.nlive);
-			field_delete(&f);
-		}
+	field_new(&f, 100000, M_FIRSTFIT);
+	bytes = f.pool->out * sizeof(struct vmem_btag) + f.vm->table.room * sizeof(btref) +
+		sizeof(*f.vm);
+	print_message("%u segments: %.1f bytes each (%u free, %u spare tags)\n", f.nlive,
+	    (double)bytes / f.nlive, f.vm->nfree, f.vm->nspare);
+	assert_true(bytes <= (size_t)48 * f.nlive);
+	field_delete(&f);
 }
 
 TEST_MAIN(cmocka_unit_test(metadata_of_a_segment), cmocka_unit_test(first_fit),

@@ -72,7 +72,8 @@ R5_import_is_no_larger_than_needed(void **state)
 
 	(void)state;
 	setup(1024 + 1024 - 16, 16, true);
-	assert_int_equal(vmem_xalloc(vm, 1024, 1024, 0, 0, ANYWHERE, M_NOWAIT | M_BESTFIT, &addr), 0);
+	assert_int_equal(
+	    vmem_xalloc(vm, 1024, 1024, 0, 0, ANYWHERE, M_NOWAIT | M_BESTFIT, &addr), 0);
 	assert_int_equal(addr % 1024, 0);
 	assert_int_equal(parent.last, 1024 + 1024 - 16);
 	vmem_xfree(vm, addr, 1024);
@@ -123,11 +124,13 @@ H1_futile_imports_are_bounded(void **state)
 	for (int releases = 0; releases < 2; releases++) {
 		for (int flags = M_NOWAIT; flags <= M_WAITOK; flags++) {
 			setup(65536, 1024, releases);
-			assert_int_equal(vmem_xalloc(vm, 64, 0, 0, 0, 1 << 20, 2 << 20, flags | M_FIRSTFIT,
-			    &addr), COOPER_ENOMEM);
+			assert_int_equal(vmem_xalloc(vm, 64, 0, 0, 0, 1 << 20, 2 << 20,
+					     flags | M_FIRSTFIT, &addr),
+			    COOPER_ENOMEM);
 			assert_int_equal(parent.imports, 1);
 			assert_int_equal(parent.releases, releases);
-			assert_int_equal(vmem_size(vm, VMEM_ALLOC | VMEM_FREE), releases ? 0 : 1024);
+			assert_int_equal(
+			    vmem_size(vm, VMEM_ALLOC | VMEM_FREE), releases ? 0 : 1024);
 			teardown();
 		}
 	}
@@ -209,12 +212,13 @@ R6_failed_reserve_fill_gives_back(void **state)
 	setup(65536, 1024, true);
 	pool->source.reserve = true;
 	for (unsigned have = 0; have < BT_MAXALLOC; have++) {
-		struct arena_picture before = {0}, after = {0};
+		struct arena_picture before = { 0 }, after = { 0 };
 
 		pool->left = have;
 		arena_picture(&before, vm, pool);
 		assert_int_equal(vmem_xalloc(vm, 64, 0, 0, 0, ANYWHERE,
-		    M_NOWAIT | M_NOVM | M_USE_RESERVE | M_BESTFIT, &addr), COOPER_ENOMEM);
+				     M_NOWAIT | M_NOVM | M_USE_RESERVE | M_BESTFIT, &addr),
+		    COOPER_ENOMEM);
 		arena_picture(&after, vm, pool);
 		assert_memory_equal(&before, &after, sizeof(before));
 		assert_int_equal(pool->left, have);
@@ -345,7 +349,8 @@ R26_limit(void **state)
 	sleep_case.done = 0;
 	a = arena_get(vm, 1024, M_FIRSTFIT);
 	b = arena_get(vm, 1024, M_FIRSTFIT);
-	assert_int_equal(vmem_alloc(vm, 512, M_NOWAIT | M_FIRSTFIT, &(vmem_addr_t){0}), COOPER_ENOMEM);
+	assert_int_equal(
+	    vmem_alloc(vm, 512, M_NOWAIT | M_FIRSTFIT, &(vmem_addr_t){ 0 }), COOPER_ENOMEM);
 	t = side_start(sleeper, NULL, -1);
 	wait_for_sleepers("child", 1);
 	vmem_free(vm, a, 1024);
@@ -385,7 +390,8 @@ H10_reclaim_then_retry(void **state)
 	hoard = arena_get(vm, 512, M_FIRSTFIT);
 	a = arena_get(vm, 256, M_FIRSTFIT);
 	assert_int_equal(hoard, 0);
-	assert_int_equal(vmem_alloc(vm, 512, M_NOWAIT | M_FIRSTFIT, &(vmem_addr_t){0}), COOPER_ENOMEM);
+	assert_int_equal(
+	    vmem_alloc(vm, 512, M_NOWAIT | M_FIRSTFIT, &(vmem_addr_t){ 0 }), COOPER_ENOMEM);
 	vmem_free(vm, a, 256);
 	teardown();
 }
@@ -482,7 +488,8 @@ R20_free_to_the_wrong_arena(void **state)
 {
 	(void)state;
 	setup(4096, 1024, true);
-	expect_stop(free_elsewhere, NULL, "vmem_xfree: arena \"child\": 100000 + 40 is no allocated segment");
+	expect_stop(free_elsewhere, NULL,
+	    "vmem_xfree: arena \"child\": 100000 + 40 is no allocated segment");
 	expect_stop(free_other_size, NULL, "has another size");
 	expect_stop(free_inside, NULL, "is no allocated segment");
 	teardown();
@@ -518,9 +525,10 @@ H9_destroy_says_what_is_missing(void **state)
 TEST_MAIN(cmocka_unit_test(R5_import_is_no_larger_than_needed), cmocka_unit_test(R22_imports_merge),
     cmocka_unit_test(H1_futile_imports_are_bounded), cmocka_unit_test(H2_next_fit_rounds_first),
     cmocka_unit_test(H3_init_on_own_storage), cmocka_unit_test(D26770_four_tags_a_layer),
-    cmocka_unit_test(R6_failed_reserve_fill_gives_back), cmocka_unit_test(H11_sleepers_hide_no_tags),
-    cmocka_unit_test(H4_add_wakes_waiters), cmocka_unit_test(R25_release_wakes_waiters),
-    cmocka_unit_test(free_in_parent_wakes_child), cmocka_unit_test(R26_limit),
-    cmocka_unit_test(H10_reclaim_then_retry), cmocka_unit_test(R23_address_zero),
-    cmocka_unit_test(R24_crossed_frees), cmocka_unit_test(R20_free_to_the_wrong_arena),
+    cmocka_unit_test(R6_failed_reserve_fill_gives_back),
+    cmocka_unit_test(H11_sleepers_hide_no_tags), cmocka_unit_test(H4_add_wakes_waiters),
+    cmocka_unit_test(R25_release_wakes_waiters), cmocka_unit_test(free_in_parent_wakes_child),
+    cmocka_unit_test(R26_limit), cmocka_unit_test(H10_reclaim_then_retry),
+    cmocka_unit_test(R23_address_zero), cmocka_unit_test(R24_crossed_frees),
+    cmocka_unit_test(R20_free_to_the_wrong_arena),
     cmocka_unit_test(H9_destroy_says_what_is_missing))
