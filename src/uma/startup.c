@@ -9,6 +9,7 @@
  * One thread; nothing here is touched in proportion to CPUs or memory.
  */
 #include "uma/uma_int.h"
+#include "smr/smr_int.h"
 
 CORE_STATE
 enum uma_stage uma_stage;
@@ -117,6 +118,7 @@ forget_threads(struct uma_zone *zone)
 void
 uma_fork_child(void)
 {
+	smr_fork_child();
 	LIST_EACH (l, &uma_zones)
 		forget_threads(list_entry(l, struct uma_zone, link));
 }
