@@ -33,7 +33,7 @@ room(struct percpu *c, int slot)
 
 /* Put a bucket (or none) under a stack. Entered. */
 static void
-cache_load(struct uma_zone *zone, struct percpu *c, unsigned cpu, int slot, struct uma_bucket *b)
+cache_load(struct percpu *c, int slot, struct uma_bucket *b)
 {
 	struct percpu_stack *s = stack_of(c, slot);
 
@@ -41,8 +41,22 @@ cache_load(struct uma_zone *zone, struct percpu *c, unsigned cpu, int slot, stru
 	s->items = b == NULL ? NULL : b->slot;
 	s->count = b == NULL ? 0 : b->count;
 	s->max = b == NULL ? 0 : b->max;
-	if (b != NULL && !zone_cpu_used(zone, cpu))
-		atomic_or_relaxed(&zone->cpus[cpu / 32], 1u << (cpu % 32));
+}
+
+/*
+ * Enter this CPU's part, and say first that it is in use: whoever wants all parts emptied either
+ * sees that, and finds what we leave there, or has announced himself before we look
+ * (zone->sleepers).
+ */
+static struct percpu *
+cache_enter(struct uma_zone *zone, unsigned *cpu)
+{
+	struct percpu *c = percpu_enter(zone->cache, cpu);
+
+	if (unlikely(!zone_cpu_used(zone, *cpu)))
+		(void)__atomic_fetch_or(
+		    &zone->cpus[*cpu / 32], 1u << (*cpu % 32), __ATOMIC_SEQ_CST);
+	return (c);
 }
 
 /* Take the bucket off a stack; NULL if there is none. Entered. */
@@ -62,12 +76,12 @@ cache_unload(struct percpu *c, int slot)
 }
 
 static void
-cache_swap(struct uma_zone *zone, struct percpu *c, unsigned cpu)
+cache_swap(struct percpu *c)
 {
 	struct uma_bucket *a = cache_unload(c, SLOT_ALLOC), *f = cache_unload(c, SLOT_FREE);
 
-	cache_load(zone, c, cpu, SLOT_ALLOC, f);
-	cache_load(zone, c, cpu, SLOT_FREE, a);
+	cache_load(c, SLOT_ALLOC, f);
+	cache_load(c, SLOT_FREE, a);
 }
 
 /* Leave a part, its stacks open to the fast path where that is right. */
@@ -89,18 +103,56 @@ cache_exit(struct uma_zone *zone, struct percpu *c, unsigned cpu)
 
 /* Pop an item, from alloc or else from free. Entered. */
 static void *
-cache_take(struct uma_zone *zone, struct percpu *c, unsigned cpu)
+cache_take(struct uma_zone *zone, struct percpu *c)
 {
 	void *item;
 
 	if (c->alloc.count == 0) {
 		if (c->free.count == 0 || (zone->flags & UMA_ZONE_SMR) != 0)
 			return (NULL);
-		cache_swap(zone, c, cpu);
+		cache_swap(c);
 	}
 	item = c->alloc.items[--c->alloc.count];
 	c->pops++;
 	CHECK(item != NULL, "uma_zalloc: zone %s: NULL in a bucket", zone->name);
+	return (item);
+}
+
+/* May b, fetched for that domain, be loaded here? Not while threads wait for the zone's items. */
+static bool
+may_load(struct uma_zone *zone, unsigned cpu, int domain)
+{
+	if (atomic_load_seq(&zone->sleepers) != 0)
+		return (false);
+	return (!zone_is_first_touch(zone) || (int)machine_cpu_domain(cpu) == domain);
+}
+
+/*
+ * Take an item from this CPU's part, loading *b into it if it has run dry. A *b that was not loaded,
+ * and an *old bucket that ran dry, remain the caller's.
+ */
+static void *
+cache_try(struct uma_zone *zone, struct uma_bucket **b, struct uma_bucket **old, int domain)
+{
+	unsigned cpu;
+	struct percpu *c = cache_enter(zone, &cpu);
+	void *item = cache_take(zone, c);
+
+	*old = NULL;
+	if (item == NULL) {
+		*old = cache_unload(c, SLOT_ALLOC);
+		if (*old != NULL && c->owner[SLOT_FREE] == NULL &&
+		    (zone->flags & UMA_ZONE_SMR) == 0) {
+			cache_load(c, SLOT_FREE, *old);
+			*old = NULL;
+		}
+		if (*b != NULL && may_load(zone, cpu, domain)) {
+			cache_load(c, SLOT_ALLOC, *b);
+			*b = NULL;
+			item = cache_take(zone, c);
+		}
+	}
+	cache_exit(zone, c, cpu);
 	return (item);
 }
 
@@ -109,38 +161,24 @@ static void *
 cache_alloc(struct uma_zone *zone, void *udata, int flags)
 {
 	struct uma_bucket *b = NULL, *old;
-	struct percpu *c;
-	unsigned cpu;
-	void *item;
 	int domain = 0; /* that b was fetched for */
+	void *item;
 
 	for (;;) {
-		c = percpu_enter(zone->cache, &cpu);
-		item = cache_take(zone, c, cpu);
-		old = NULL;
-		if (item == NULL) {
-			old = cache_unload(c, SLOT_ALLOC);
-			if (old != NULL && c->owner[SLOT_FREE] == NULL &&
-			    (zone->flags & UMA_ZONE_SMR) == 0) {
-				cache_load(zone, c, cpu, SLOT_FREE, old);
-				old = NULL;
-			}
-			if (b != NULL && (!zone_is_first_touch(zone) ||
-					     (int)machine_cpu_domain(cpu) == domain)) {
-				cache_load(zone, c, cpu, SLOT_ALLOC, b);
-				b = NULL;
-				item = cache_take(zone, c, cpu);
-			}
-		}
-		cache_exit(zone, c, cpu);
+		item = cache_try(zone, &b, &old, domain);
 		if (old != NULL)
 			bucket_free(zone, old, udata);
-		if (b != NULL) /* another CPU, or its cache was filled meanwhile */
+		if (b != NULL) { /* on another CPU, or its cache was filled, or threads wait */
+			if (item == NULL && atomic_load_relaxed(&zone->sleepers) != 0) {
+				item = b->slot[--b->count];
+				atomic_add_relaxed(&zone->allocs, 1);
+			}
 			zone_put_bucket(zone, domain, b, false);
+			b = NULL;
+		}
 		if (item != NULL)
 			return (item);
-
-		domain = (int)machine_cpu_domain(cpu);
+		domain = (int)machine_cpu_domain(machine_cpu());
 		b = zone_fetch_bucket(zone, domain, false);
 		if (b == NULL)
 			b = zone_fill_bucket(
@@ -214,7 +252,7 @@ slot_for(struct uma_zone *zone, struct percpu *c, unsigned cpu, int home, bool *
 		return (SLOT_FREE);
 	}
 	if (room(c, SLOT_ALLOC) == 0 && room(c, SLOT_FREE) > 0)
-		cache_swap(zone, c, cpu);
+		cache_swap(c);
 	*fits = room(c, SLOT_ALLOC) > 0;
 	return (*fits ? SLOT_ALLOC : SLOT_FREE);
 }
@@ -261,8 +299,7 @@ cache_free(struct uma_zone *zone, void *item, void *udata)
 	unsigned cpu;
 
 	for (;;) {
-		c = percpu_enter(zone->cache, &cpu);
-		/* A thread that is about to sleep on the limit announces itself, then enters here. */
+		c = cache_enter(zone, &cpu);
 		if (atomic_load_seq(&zone->sleepers) != 0) {
 			cache_exit(zone, c, cpu);
 			break;
@@ -270,7 +307,7 @@ cache_free(struct uma_zone *zone, void *item, void *udata)
 		slot = slot_for(zone, c, cpu, home, &fits);
 		if (!fits && fresh != NULL) {
 			full = cache_unload(c, slot);
-			cache_load(zone, c, cpu, slot, fresh);
+			cache_load(c, slot, fresh);
 			fresh = NULL;
 			slot = slot_for(zone, c, cpu, home, &fits);
 		}

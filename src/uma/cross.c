@@ -9,7 +9,7 @@
  */
 #include "uma/uma_int.h"
 
-/* Items that could not be sorted for want of a bucket go home one by one. */
+/* Items that cannot be sorted, for want of a bucket or as threads wait for them, go home at once. */
 static void
 send_home(struct uma_zone *zone, struct uma_bucket *b)
 {
@@ -17,8 +17,8 @@ send_home(struct uma_zone *zone, struct uma_bucket *b)
 }
 
 /*
- * Move items of b to their domains' cross buckets until it is empty (true) or one is missing
- * (false). Filled buckets go on *full; a missing one is taken from *spare.
+ * Move items of b to their domains' cross buckets until it is empty (true) or one is missing or
+ * threads wait for items (false). Filled buckets go on *full; a missing one is taken from *spare.
  */
 static bool
 sort_some(struct uma_zone *zone, struct uma_bucket *b, struct uma_bucket **spare,
@@ -27,6 +27,8 @@ sort_some(struct uma_zone *zone, struct uma_bucket *b, struct uma_bucket **spare
 	struct uma_bucket *to;
 	int d;
 
+	if (atomic_load_relaxed(&zone->sleepers) != 0)
+		return (false);
 	while (b->count > 0) {
 		d = item_domain(zone, b->slot[b->count - 1]);
 		to = zone->domain[d].cross;
@@ -61,8 +63,9 @@ cross_sort(struct uma_zone *zone, struct uma_bucket *b)
 		mtx_unlock(&zone->cross_lock);
 		if (done)
 			break;
-		spare = bucket_alloc(zone, NULL, M_NOWAIT);
-		if (spare == NULL) {
+		if (spare == NULL && atomic_load_relaxed(&zone->sleepers) == 0)
+			spare = bucket_alloc(zone, NULL, M_NOWAIT);
+		if (spare == NULL || atomic_load_relaxed(&zone->sleepers) != 0) {
 			send_home(zone, b);
 			break;
 		}
@@ -90,7 +93,7 @@ cross_drain(struct uma_zone *zone, int domain)
 {
 	struct uma_bucket *b;
 
-	if (atomic_load_relaxed(&zone->domain[domain].cross) == NULL)
+	if (!zone_is_first_touch(zone) || uma_ndomains < 3)
 		return;
 	mtx_lock(&zone->cross_lock);
 	b = zone->domain[domain].cross;

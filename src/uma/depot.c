@@ -194,7 +194,7 @@ zone_fetch_bucket(struct uma_zone *zone, int domain, bool reclaim)
 }
 
 /*
- * Put a bucket into the depot, or drain it if the depot is full. ws: it comes from a user's frees;
+ * Put a bucket into the depot, or drain it if the depot is full or threads wait for items. ws: it comes from a user's frees;
  * else from a lost race or a drained CPU and is no news of the working set.
  */
 void
@@ -211,7 +211,8 @@ zone_put_bucket(struct uma_zone *zone, int domain, struct uma_bucket *b, bool ws
 	domain = domain_to_put(zone, domain);
 	zdom = &zone->domain[domain];
 	zdomain_lock(zone, zdom);
-	if ((unsigned long)(zdom->nitems + b->count) > zone->bucket_max) {
+	if ((unsigned long)(zdom->nitems + b->count) > zone->bucket_max ||
+	    atomic_load_relaxed(&zone->sleepers) != 0) {
 		mtx_unlock(&zdom->lock);
 		bucket_drain(zone, b);
 		bucket_free(zone, b, NULL);

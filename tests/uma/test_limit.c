@@ -180,6 +180,60 @@ cached_items_are_found_before_sleeping(void **state)
 	uma_zdestroy(zone);
 }
 
+/* ---- a fill on its way while another goes to sleep -------------------------------------------------- */
+
+static bool held[8];
+static struct side_thread *late;
+
+static int
+slow_import(void *arg, void **store, int count, int domain, int flags)
+{
+	int n = 0;
+
+	(void)arg;
+	(void)domain;
+	(void)flags;
+	if (late == NULL) { /* the limit is charged: whoever comes now must wait */
+		late = side_start(wait_for_item, NULL, -1);
+		wait_for_sleepers("zonelimit", 1);
+	}
+	for (uintptr_t i = 1; i < nitems(held) && n < count; i++)
+		if (!held[i]) {
+			held[i] = true;
+			store[n++] = &held[i];
+		}
+	return (n);
+}
+
+static void
+slow_release(void *arg, void **store, int count)
+{
+	(void)arg;
+	for (int i = 0; i < count; i++)
+		*(bool *)store[i] = false;
+}
+
+static void
+a_fill_on_its_way_is_shared(void **state)
+{
+	void *item;
+
+	(void)state;
+	zone = uma_zcache_create(
+	    "slow", 1, NULL, NULL, NULL, NULL, slow_import, slow_release, NULL, 0);
+	uma_zone_set_max(zone, 4);
+	zone->bucket_size = zone->bucket_size_max = 4;
+	nserved = 0;
+	late = NULL;
+	item = uma_zalloc(zone, M_NOWAIT);
+	assert_non_null(item);
+	side_join(late); /* it got one of the three that no one else has */
+	assert_int_equal(stat_of(zone).sleep, 1);
+	uma_zfree(zone, item);
+	uma_zfree(zone, got[0]);
+	uma_zdestroy(zone);
+}
+
 #define CHURN 3000
 
 static void
@@ -256,4 +310,5 @@ warnings_and_actions_are_rare(void **state)
 TEST_MAIN(cmocka_unit_test(no_more_than_the_limit), cmocka_unit_test(R13_limit_below_the_caches),
     cmocka_unit_test(R12_waiters_run_in_order), cmocka_unit_test(R12_raising_wakes),
     cmocka_unit_test(cached_items_are_found_before_sleeping),
-    cmocka_unit_test(R12_no_wakeup_is_lost), cmocka_unit_test(warnings_and_actions_are_rare))
+    cmocka_unit_test(a_fill_on_its_way_is_shared), cmocka_unit_test(R12_no_wakeup_is_lost),
+    cmocka_unit_test(warnings_and_actions_are_rare))
