@@ -38,7 +38,7 @@ static void
 each_type(struct stats_collector *c,
     void (*fn)(struct stats_collector *, const struct malloc_type *, struct stats_type *))
 {
-	const struct malloc_type *at;
+	const struct malloc_type *at, *mark = NULL;
 	struct malloc_type type;
 	unsigned n = 0;
 
@@ -47,11 +47,15 @@ each_type(struct stats_collector *c,
 		return;
 	}
 	for (; at != NULL; at = type.ks_next, n++) {
-		if (n >= STATS_MAXWALK || !PEEK(c, at, &type)) {
+		if (at == mark || !PEEK(c, at, &type)) {
 			stats_damaged(c, STATS_TYPES,
-			    "type %p cannot be read; the list ends after %u", (const void *)at, n);
+			    at == mark ? "the list runs in a circle at %p; left after %u"
+				       : "type %p cannot be read; the list ends after %u",
+			    (const void *)at, n);
 			return;
 		}
+		if (is_pow2(n)) /* Brent's method, as for the lists of collect.c */
+			mark = at;
 		if (!sum_type(c, &type, &c->record.type))
 			return;
 		fn(c, &type, &c->record.type);

@@ -236,37 +236,41 @@ sleepers_are_seen(void **state)
 
 /* ---- zones ------------------------------------------------------------------------------------- */
 
-static struct {
+static union {
 	struct uma_zone zone;
-	struct uma_zdomain zdomain;
-	struct uma_keg keg;
-	struct uma_kdomain kdomain;
-	struct percpu part[2];
+	char room[sizeof(struct uma_zone) + sizeof(struct uma_zdomain)];
 } z;
+static union {
+	struct uma_keg keg;
+	char room[sizeof(struct uma_keg) + sizeof(struct uma_kdomain)];
+} k;
+static struct percpu part[2];
 
 static void
 hang_zone(void)
 {
 	memset(&z, 0, sizeof(z));
+	memset(&k, 0, sizeof(k));
+	memset(part, 0, sizeof(part));
 	z.zone.name = "a zone";
 	z.zone.size = 64;
-	z.zone.keg = &z.keg;
-	z.zone.cache = z.part;
+	z.zone.keg = &k.keg;
+	z.zone.cache = part;
 	z.zone.cpus[0] = 3;
 	z.zone.allocs = 10;
 	z.zone.frees = 4;
 	z.zone.domain[0].nitems = 20;
-	z.keg.rsize = 64;
-	z.keg.domain[0].pages = 5;
-	z.keg.domain[0].free_items = 300;
+	k.keg.rsize = 64;
+	k.keg.domain[0].pages = 5;
+	k.keg.domain[0].free_items = 300;
 	/* CPU 0: open; 6 on the stack when it was opened, 3 popped and 2 pushed since. */
-	z.part[0].alloc = (struct percpu_stack){ .word = 3u << 16 | 5, .count = 6, .open = true };
-	z.part[0].pops = 100;
-	z.part[0].pushes = 50;
+	part[0].alloc = (struct percpu_stack){ .word = 3u << 16 | 5, .count = 6, .open = true };
+	part[0].pops = 100;
+	part[0].pushes = 50;
 	/* CPU 1: closed with 7 on it, 2 of other domains'. */
-	z.part[1].alloc = (struct percpu_stack){ .word = PERCPU_CLOSED, .count = 7 };
-	z.part[1].free.word = z.part[0].free.word = PERCPU_CLOSED;
-	z.part[1].cross.count = 2;
+	part[1].alloc = (struct percpu_stack){ .word = PERCPU_CLOSED, .count = 7 };
+	part[1].free.word = part[0].free.word = PERCPU_CLOSED;
+	part[1].cross.count = 2;
 	list_append(&fake.zones, &z.zone.link);
 }
 
