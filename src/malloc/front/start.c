@@ -12,12 +12,7 @@
 
 #include "front.h"
 #include "machine/posix/options.h"
-
-/* The statistics' part in the life of a process. */
-void stats_run_start(const char *path) __attribute__((weak));
-void stats_run_fork_child(void) __attribute__((weak));
-void stats_save(const char *path) __attribute__((weak));
-void stats_save_exec(const char *path) __attribute__((weak));
+#include "stats/posix/save.h"
 
 static struct machine_lock start_lock;
 static uint64_t starter; /* thread that holds start_lock and starts; 0 = none */
@@ -36,7 +31,7 @@ fork_child(void)
 {
 	sync_fork_child();
 	page_fork_child();
-	if (stats_save != NULL && machine_options()->stats[0] != '\0')
+	if (machine_options()->stats[0] != '\0')
 		stats_run_fork_child();
 }
 
@@ -55,7 +50,7 @@ start_core(void)
 		_exit(2);
 	}
 	malloc_type_adopt(front_type, front_stats);
-	if (stats_save != NULL && machine_options()->stats[0] != '\0')
+	if (machine_options()->stats[0] != '\0')
 		stats_run_start(machine_options()->stats);
 }
 
@@ -102,8 +97,6 @@ front_save_stats(bool exec)
 	if (!atomic_load_acquire(&started))
 		return;
 	path = machine_options()->stats;
-	if (stats_save == NULL)
-		return;
 	if (path[0] != '\0' && exec)
 		stats_save_exec(path);
 	else if (path[0] != '\0')
