@@ -47,16 +47,19 @@ plain_free(struct tag_source *ts, struct vmem_btag *bt)
 	uma_zfree(plain_zone, bt);
 }
 
-static struct tag_source *
-tags_by_default(void)
+/* See that an arena which is going to want tags has a source. */
+static void
+need_tags(vmem_t *vm)
 {
-	CORE_STATE static struct tag_source plain = { .alloc = plain_alloc, .free = plain_free };
+	CORE_STATE static struct tag_source plain = {.alloc = plain_alloc, .free = plain_free};
+	int align = (int)vmem_btag_align - 1;
 
+	if (vm->tags != NULL || vm->own_tags)
+		return;
 	if (default_tags != NULL)
-		return (default_tags);
-	if (zone_once(&plain_zone, "vmem btag", vmem_btag_size, (int)vmem_btag_align - 1) == NULL)
-		return (NULL);
-	return (&plain);
+		vm->tags = default_tags;
+	else if (zone_once(&plain_zone, "vmem btag", vmem_btag_size, align) != NULL)
+		vm->tags = &plain;
 }
 
 void
@@ -114,7 +117,7 @@ arena_setup(vmem_t *vm, const char *name, vmem_size_t quantum, vmem_size_t qcach
 	mtx_init(&vm->lock, vm->name, RANK_ARENA);
 	arena_wait_init(vm);
 	hash_init(vm);
-	vm->tags = tags_by_default();
+	vm->tags = default_tags;
 	qcache_create(vm, qcache_max);
 	mtx_lock(&vmem_arenas_lock);
 	list_append(&vmem_arenas, &vm->link);
@@ -188,6 +191,7 @@ vmem_add(vmem_t *vm, vmem_addr_t addr, vmem_size_t size, int flags)
 		    vm->name, (size_t)addr, (size_t)size);
 		return (COOPER_EINVAL);
 	}
+	need_tags(vm);
 	mtx_lock(&vm->lock);
 	error = spare_fill(vm, &purse, BT_IMPORT, flags);
 	if (error == 0 && !span_add(vm, addr, size, BT_SPAN_STATIC)) {
@@ -212,6 +216,7 @@ void
 vmem_set_import(vmem_t *vm, vmem_import_t *import, vmem_release_t *release, void *arg,
     vmem_size_t import_quantum)
 {
+	need_tags(vm);
 	mtx_lock(&vm->lock);
 	CHECK(vm->size == 0, "vmem_set_import: arena \"%s\" has %zx already", vm->name,
 	    (size_t)vm->size);
