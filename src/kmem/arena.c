@@ -37,15 +37,38 @@ kmem_domain_arena(int domain)
 
 /* ---- import and release ------------------------------------------------------------------------ */
 
+CORE_STATE static vm_offset_t
+    near_end; /* of a window larger than BT_APART: its first BT_APART; or 0 */
+#define NEAR_KEPT ((vm_size_t)1 << 30) /* and so much before it is kept for tags */
+
+/*
+ * From the root. Tags of a window larger than BT_APART must lie in its first BT_APART, so the last
+ * bytes of that go to others only when nothing else is left.
+ */
+static int
+from_root(vm_size_t size, vm_size_t align, int flags, vmem_addr_t *addrp)
+{
+	if (near_end != 0 && (vmem_xalloc(root.vm, size, align, 0, 0, VMEM_ADDR_MIN,
+				  near_end - NEAR_KEPT - 1, flags, addrp) == 0 ||
+				 vmem_xalloc(root.vm, size, align, 0, 0, near_end, VMEM_ADDR_MAX,
+				     flags, addrp) == 0))
+		return (0);
+	return (
+	    vmem_xalloc(root.vm, size, align, 0, 0, VMEM_ADDR_MIN, VMEM_ADDR_MAX, flags, addrp));
+}
+
 /* vmem's import: whole quanta from the parent, aligned so that superpages can form. */
 static int
 import_from_parent(void *arg, vmem_size_t size, int flags, vmem_addr_t *addrp)
 {
-	struct kmem_arena *ka = arg;
+	struct kmem_arena *parent = ((struct kmem_arena *)arg)->parent;
+	vm_size_t align = (size & (kva_quantum - 1)) == 0 ? kva_quantum : 0;
 
-	flags &= M_NOWAIT | M_WAITOK | M_NOVM | M_USE_RESERVE;
-	return (vmem_xalloc(ka->parent->vm, size, (size & (kva_quantum - 1)) == 0 ? kva_quantum : 0,
-	    0, 0, VMEM_ADDR_MIN, VMEM_ADDR_MAX, flags | M_BESTFIT, addrp));
+	flags = (flags & (M_NOWAIT | M_WAITOK | M_NOVM | M_USE_RESERVE)) | M_BESTFIT;
+	if (parent == &root)
+		return (from_root(size, align, flags, addrp));
+	return (
+	    vmem_xalloc(parent->vm, size, align, 0, 0, VMEM_ADDR_MIN, VMEM_ADDR_MAX, flags, addrp));
 }
 
 static void
@@ -62,11 +85,15 @@ static vm_offset_t
 take(struct kmem_arena *ka, vm_size_t size, int flags)
 {
 	vmem_addr_t addr;
+	int error;
 
 	flags = (flags & (M_NOVM | M_USE_RESERVE)) | M_NOWAIT | M_BESTFIT;
-	if (vmem_xalloc(ka->vm, size, 0, 0, 0, VMEM_ADDR_MIN, VMEM_ADDR_MAX, flags, &addr) != 0)
-		return (0);
-	return (addr);
+	if (ka == &root)
+		error = from_root(size, 0, flags, &addr);
+	else
+		error =
+		    vmem_xalloc(ka->vm, size, 0, 0, 0, VMEM_ADDR_MIN, VMEM_ADDR_MAX, flags, &addr);
+	return (error == 0 ? addr : 0);
 }
 
 vm_offset_t
@@ -90,6 +117,21 @@ kmem_kva(struct kmem_arena *first, vm_size_t size, int flags, struct kmem_arena 
 			return (va);
 	}
 	return (0);
+}
+
+vm_offset_t
+kmem_kva_near(struct kmem_arena *first, vm_size_t size, int flags, struct kmem_arena **from)
+{
+	vmem_addr_t addr;
+
+	if (near_end == 0)
+		return (kmem_kva(first, size, flags, from));
+	*from = &root;
+	flags = (flags & (M_NOVM | M_USE_RESERVE)) | M_NOWAIT | M_BESTFIT;
+	if (inject_failure() ||
+	    vmem_xalloc(root.vm, size, 0, 0, 0, VMEM_ADDR_MIN, near_end - 1, flags, &addr) != 0)
+		return (0);
+	return (addr);
 }
 
 void
@@ -120,8 +162,7 @@ kva_alloc_aligned(vm_size_t size, vm_size_t align)
 	    align == 0 || is_pow2(align), "kva_alloc_aligned: align %zu is no power of two", align);
 	if (len < size || size == 0 || (align & (align - 1)) != 0 || inject_failure())
 		return (0);
-	if (vmem_xalloc(root.vm, len, align > PAGE_SIZE ? align : 0, 0, 0, VMEM_ADDR_MIN,
-		VMEM_ADDR_MAX, M_NOWAIT | M_BESTFIT, &addr) != 0)
+	if (from_root(len, align > PAGE_SIZE ? align : 0, M_NOWAIT | M_BESTFIT, &addr) != 0)
 		return (0);
 	return (addr);
 }
@@ -226,6 +267,11 @@ kmem_arenas_start(void)
 	/* The graph is known: so is its bound. Only then may an arena ask for its first tag. */
 	if (error != 0 || (error = tags_start()) != 0)
 		return (error);
+	near_end = size > BT_APART ? base + BT_APART : 0;
+	if (tags_are_mapped()) {
+		base += PAGE_SIZE;
+		size -= PAGE_SIZE;
+	}
 	if (vmem_add(root.vm, base, size, M_NOWAIT) != 0)
 		return (start_refuse(COOPER_ENOMEM, "no boundary tags for the kernel arena"));
 	return (0);

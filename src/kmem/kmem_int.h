@@ -67,6 +67,9 @@ int kmem_arenas_start(void);
  */
 vm_offset_t kmem_kva(struct kmem_arena *first, vm_size_t size, int flags, struct kmem_arena **from);
 void kmem_kva_free(struct kmem_arena *ka, vm_offset_t va, vm_size_t size);
+/* The same near the window's start, for what must lie within BT_APART of it. */
+vm_offset_t kmem_kva_near(
+    struct kmem_arena *first, vm_size_t size, int flags, struct kmem_arena **from);
 /* Would kmem_kva() find room? A hint: what it says may be stale at once. */
 bool kmem_kva_available(struct kmem_arena *first, vm_size_t size);
 
@@ -80,7 +83,9 @@ void tags_source_init(struct tag_source *ts, bool reserve);
 bool tags_can_serve(unsigned layers);
 /* The tags that the graph needs in reserve, as it stands. */
 unsigned tags_bound(void);
-/* From now on tag slabs come from the graph, not from boot memory. */
+/* Do slabs of tags lie in the window? Its first page is then the first slab. */
+bool tags_are_mapped(void);
+/* From now on slabs of tags come from the graph. */
 void tags_use_graph(void);
 /* Stop (debug shape) unless the invariant holds. No lock of rank TAGS or above is held. */
 void tags_check(const char *where);

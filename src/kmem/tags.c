@@ -19,8 +19,8 @@
  *
  * INVARIANT. Whenever nobody holds the TAGS lock, free >= bound.
  *
- * It is true at the start: tags_start() lays in bound tags, from boot memory, before there is an
- * arena, and refuses a graph whose bound one slab cannot restore (bound >= tags in a slab).
+ * It is true at the start: tags_start() makes the first slab, before an arena has an address to give,
+ * and refuses a graph whose bound one slab cannot restore (bound >= tags in a slab).
  *
  * It stays true:
  *
@@ -50,6 +50,10 @@
  *
  * With a direct map a slab is a page and nothing else: the same code, without its middle step, and no
  * reserve.
+ *
+ * Tags refer to each other in 32 bits, so all slabs lie within BT_APART of each other. A direct map
+ * that is larger than that is not used here; a window that is larger keeps its first BT_APART for
+ * them as far as it can (arena.c).
  */
 #include "base/atomic.h"
 #include "kmem/kmem_int.h"
@@ -63,7 +67,8 @@ CORE_STATE static struct thread_state *filler; /* who is in a refill; set under 
 CORE_STATE static unsigned reserve; /* the bound that the zone keeps; 0 with a direct map */
 CORE_STATE static unsigned taken;   /* tags with the reserve's leave in this refill */
 CORE_STATE unsigned tags_peak;      /* most of them in one refill since start */
-CORE_STATE static bool graph_up;    /* slabs come from the graph */
+CORE_STATE static bool mapped;      /* a slab needs address space */
+CORE_STATE static bool graph_up;    /* and gets it from the graph */
 CORE_STATE static struct tag_source ordinary; /* arenas outside the kernel graph */
 
 /* ---- the bound ------------------------------------------------------------------------------------- */
@@ -154,6 +159,26 @@ slab_page(int domain)
 	return (NULL);
 }
 
+/* The first slab, at the window's first page, which no arena has; it stays for ever. */
+static void *
+first_slab(uint8_t *sflag)
+{
+	struct vm_page *m = slab_page(UMA_ANYDOMAIN);
+	vm_offset_t base;
+	vm_size_t size;
+	vm_paddr_t pa;
+
+	if (m == NULL)
+		return (NULL);
+	pa = page_paddr(m);
+	*sflag = UMA_SLAB_BOOT;
+	if (!mapped)
+		return (machine_direct(pa));
+	machine_kva(&base, &size);
+	machine_map(base, &pa, 1, false);
+	return ((void *)base);
+}
+
 /* UMA's alloc for the tag zone; called inside tags_refill() with no other lock. */
 static void *
 slab_alloc(uma_zone_t zone, vm_size_t bytes, int domain, uint8_t *sflag, int wait)
@@ -162,27 +187,23 @@ slab_alloc(uma_zone_t zone, vm_size_t bytes, int domain, uint8_t *sflag, int wai
 	struct vm_page *m;
 	vm_offset_t va;
 	vm_paddr_t pa;
-	void *direct;
 
 	(void)zone;
-	if (!graph_up) {
-		*sflag = UMA_SLAB_BOOT;
-		return (machine_boot_alloc(bytes, PAGE_SIZE));
-	}
+	(void)wait;
+	if (!graph_up)
+		return (first_slab(sflag));
 	CHECK(in_refill(), "slab_alloc: a slab of tags outside a refill");
 	/* Look before the first step: a failed refill then makes no event that wakes its like. */
-	if (!cooper_shape()->direct_map && !kmem_kva_available(kmem_domain_arena(0), bytes))
+	if (mapped && !kmem_kva_available(kmem_domain_arena(0), bytes))
 		return (NULL);
 	if ((m = slab_page(domain)) == NULL)
 		return (NULL);
 	pa = page_paddr(m);
-	if ((direct = machine_direct(pa)) != NULL) {
-		if ((wait & M_ZERO) != 0 && (m->flags & PG_ZERO) == 0)
-			memset(direct, 0, PAGE_SIZE);
+	if (!mapped) {
 		*sflag = UMA_SLAB_PRIV;
-		return (direct);
+		return (machine_direct(pa));
 	}
-	va = kmem_kva(kmem_domain_arena(m->domain), bytes, M_NOVM | M_USE_RESERVE, &from);
+	va = kmem_kva_near(kmem_domain_arena(m->domain), bytes, M_NOVM | M_USE_RESERVE, &from);
 	if (va == 0) {
 		vm_page_free(m);
 		return (NULL);
@@ -374,30 +395,37 @@ tags_source_init(struct tag_source *ts, bool may_use_reserve)
 int
 tags_start(void)
 {
+	const struct machine_shape *shape = cooper_shape();
 	unsigned bound = tags_bound(), ipers;
 
 	mtx_init(&tags_lock, "tags", RANK_TAGS);
+	mapped = !shape->direct_map || shape->physmem > BT_APART;
 	tag_zone = uma_zcreate("vmem btag", vmem_btag_size, NULL, NULL, NULL, NULL,
 	    (int)vmem_btag_align - 1, UMA_ZONE_VM);
 	uma_zone_set_allocf(tag_zone, slab_alloc);
 	uma_zone_set_freef(tag_zone, slab_free);
 	ipers = tag_zone->keg->ipers;
-	if (!cooper_shape()->direct_map) {
-		if (bound >= ipers)
-			return (start_refuse(COOPER_EINVAL,
-			    "the arena graph needs %u tags in reserve, but a slab of %u cannot "
-			    "restore them",
-			    bound, ipers));
+	if (bound >= ipers || tag_zone->keg->ppera != 1)
+		return (start_refuse(COOPER_EINVAL,
+		    "the arena graph needs %u tags in reserve, but a slab of %u cannot restore "
+		    "them",
+		    bound, ipers));
+	if (mapped) {
 		reserve = bound;
 		uma_zone_reserve(tag_zone, (int)reserve);
 	}
-	/* The reserve itself, and the first tags of each arena: all from boot memory. */
 	uma_prealloc(tag_zone, (int)(bound + BT_MAXALLOC));
 	/* One is kept, so that this slab is always partly used: reclaim moves live tags to it. */
 	(void)uma_zalloc(tag_zone, M_NOWAIT);
 	tags_source_init(&ordinary, false);
 	vmem_set_default_tags(&ordinary);
 	return (0);
+}
+
+bool
+tags_are_mapped(void)
+{
+	return (mapped);
 }
 
 void

@@ -44,6 +44,9 @@ struct tag_source {
  */
 #define BT_REACH ((uintptr_t)-1 >> (sizeof(uintptr_t) == 8 ? 29 : 0))
 
+/* Memory for tags that lies within so many bytes serves any arena. */
+#define BT_APART (sizeof(uintptr_t) == 8 ? BT_REACH / 2 + 1 : BT_REACH)
+
 /* The worst case of one xalloc on one arena: an import's two tags (span, free) and two clips. */
 #define BT_IMPORT   2
 #define BT_CLIP     2

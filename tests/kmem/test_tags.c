@@ -419,6 +419,37 @@ H8_reserve_is_whole_from_the_start(void **state)
 	}
 }
 
+/* ---- large machines ----------------------------------------------------------------------------------------- */
+
+/* Tags reach only so far: on a machine larger than that their slabs stay near each other. */
+static void
+far(void)
+{
+	vm_size_t most = (vm_size_t)(20ull << 30);
+	vm_offset_t low = kva_alloc(most);
+
+	TEST_MUST(low != 0);
+	machine_bind((int)cooper_shape()->ncpus - 1);
+	TEST_MUST(fragment(3000) == 3000);
+	for (unsigned i = 0; i < 64; i++)
+		TEST_MUST(kmem_malloc(3 * PAGE_SIZE, M_WAITOK) != NULL);
+	defragment(3000);
+	tags_check("far");
+	kva_free(low, most);
+}
+
+static void
+tags_of_large_machines_stay_together(void **state)
+{
+	struct machine_shape shape = harness_shape;
+
+	(void)state;
+	NEED(sizeof(void *) == 8);
+	shape.physmem = (uint64_t)64 << 30;
+	shape.kva_size = (vm_size_t)((uint64_t)128 << 30);
+	on_exact_shape(&shape, far);
+}
+
 /* H1: an import that cannot meet the request is not repeated until the parent is empty. */
 static void
 h1(void)
@@ -481,4 +512,5 @@ TEST_MAIN(cmocka_unit_test(R1_reclaim_keeps_reserve),
     cmocka_unit_test(R6_nobody_else_takes_the_reserve),
     cmocka_unit_test(R8_reserve_of_another_domain_serves),
     cmocka_unit_test(H8_reserve_is_whole_from_the_start),
+    cmocka_unit_test(tags_of_large_machines_stay_together),
     cmocka_unit_test(H1_futile_imports_are_bounded))
