@@ -130,6 +130,7 @@ struct thread_state {
 		uint32_t *count; /* where it was counted in, and will be counted out */
 	} smr[THREAD_SMR_NEST];
 	uint32_t smr_nest;   /* smr: how many */
+	uint32_t watched;    /* page: vm_wait_watch(); 0 = nothing */
 	bool in_reclaim;     /* this thread is running a reclaim or page-daemon pass */
 	uint64_t machine[4]; /* the machine's own */
 };

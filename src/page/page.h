@@ -152,6 +152,16 @@ bool vm_page_count_severe(int domain); /* SYSTEM requests wait soon */
  */
 bool vm_wait_domain(int domain);
 void vm_wait_free(int domain, enum page_class pclass, uint64_t seen);
+
+/*
+ * What a waiter wants may come back elsewhere, as an item of a zone's slabs. He calls vm_wait_watch()
+ * before he looks there for the last time, and vm_wait_unwatch() when he has what he wants or gives
+ * up; in between, each vm_wait_elsewhere(), by whoever puts something there, ends his vm_wait_free(),
+ * the running one or the next.
+ */
+void vm_wait_watch(void);
+void vm_wait_unwatch(void);
+void vm_wait_elsewhere(void);
 uint64_t vm_page_frees(int domain); /* pages that have come back since start; -1: all domains */
 
 /* How hard memory is wanted; the argument of lowmem handlers. */

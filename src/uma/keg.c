@@ -118,6 +118,56 @@ first_domain(struct uma_keg *keg, int wanted)
 	return ((int)machine_cpu_domain(machine_cpu()));
 }
 
+/* Which domains a request may use: `span` of them from `first` on. */
+struct reach {
+	unsigned first, span;
+};
+
+static struct reach
+reach_of(struct uma_keg *keg, int wanted, bool strict, int flags)
+{
+	struct reach r = { (unsigned)first_domain(keg, wanted), uma_ndomains };
+
+	if ((keg->flags & ZF_HASH) != 0 || (strict && (flags & M_USE_RESERVE) == 0))
+		r.span = 1;
+	return (r);
+}
+
+/* What their slabs hold. */
+static struct slab *
+look_at_slabs(struct uma_keg *keg, struct reach r, int flags)
+{
+	struct slab *slab = NULL;
+
+	for (unsigned i = 0; i < r.span && slab == NULL; i++)
+		slab = keg_fetch_free_slab(keg, (int)((r.first + i) % uma_ndomains), flags);
+	return (slab);
+}
+
+/*
+ * Wait for a slab of any of these domains, or for an item in one: a free may give back what we wait
+ * for without giving back a page. Whoever frees to a domain after we have held its lock sees that we
+ * wait, and ends the wait; what was freed before we see. NULL: look again.
+ */
+static struct slab *
+wait_for_slab(struct uma_keg *keg, struct reach r, int flags)
+{
+	struct slab *slab;
+
+	(void)atomic_add_fetch(&keg->waiting, 1u);
+	vm_wait_watch();
+	for (unsigned d = 0; d < uma_ndomains; d++) {
+		mtx_lock(&keg->domain[d].lock);
+		mtx_unlock(&keg->domain[d].lock);
+	}
+	slab = look_at_slabs(keg, r, flags);
+	if (slab == NULL)
+		slab = keg_new_slab(keg, r.span == 1 ? (int)r.first : UMA_ANYDOMAIN, flags);
+	vm_wait_unwatch();
+	(void)atomic_fetch_sub(&keg->waiting, 1u);
+	return (slab);
+}
+
 /*
  * A slab with an item for this request, its domain locked; NULL: none without waiting, or (never
  * for M_WAITOK) none at all. Each domain in turn is asked for what its slabs hold and then for a
@@ -127,38 +177,26 @@ first_domain(struct uma_keg *keg, int wanted)
 static struct slab *
 keg_fetch_slab(struct uma_keg *keg, int wanted, bool strict, int flags)
 {
-	int nowait = (flags & ~M_WAITOK) | M_NOWAIT;
-	int first = first_domain(keg, wanted), d;
-	unsigned span = uma_ndomains;
+	int nowait = (flags & ~M_WAITOK) | M_NOWAIT, d;
+	struct reach r = reach_of(keg, wanted, strict, flags);
 	struct slab *slab;
 
-	if ((keg->flags & ZF_HASH) != 0 || (strict && (flags & M_USE_RESERVE) == 0))
-		span = 1;
 	for (;;) {
-		for (unsigned i = 0; i < span; i++) {
-			d = (int)(((unsigned)first + i) % uma_ndomains);
+		for (unsigned i = 0; i < r.span; i++) {
+			d = (int)((r.first + i) % uma_ndomains);
 			slab = keg_fetch_free_slab(keg, d, flags);
-			if (slab == NULL && span > 1)
+			if (slab == NULL)
 				slab = keg_new_slab(keg, d, nowait);
 			if (slab != NULL)
 				return (slab);
 		}
-		if (span == 1)
-			slab = keg_new_slab(keg, first, flags);
-		else if ((flags & M_WAITOK) != 0)
-			slab = keg_new_slab(keg, UMA_ANYDOMAIN, flags);
-		if (slab != NULL)
-			return (slab);
+		/* Meanwhile another may have made a slab: tags depend on seeing it. */
 		if ((flags & M_WAITOK) == 0)
-			break;
-	}
-	/* While we failed another thread may have made a slab: tags depend on seeing it. */
-	for (unsigned i = 0; i < span; i++) {
-		slab = keg_fetch_free_slab(keg, (int)(((unsigned)first + i) % uma_ndomains), flags);
+			return (look_at_slabs(keg, r, flags));
+		slab = wait_for_slab(keg, r, flags);
 		if (slab != NULL)
 			return (slab);
 	}
-	return (NULL);
 }
 
 /*
@@ -240,6 +278,8 @@ keg_release(struct uma_zone *zone, void **store, int n)
 	}
 	if (held != NULL)
 		mtx_unlock(held);
+	if (unlikely(atomic_load_relaxed(&keg->waiting) != 0))
+		vm_wait_elsewhere();
 }
 
 /* Preallocation: one slab more in this domain; false as slab_make(). */

@@ -120,6 +120,7 @@ struct uma_keg {
 	const char *name; /* the first zone's */
 	struct uma_zone *primary;
 	uint32_t nzones;     /* zones on this keg; uma_zones_lock */
+	uint32_t waiting;    /* requests that wait for memory for a slab: atomic */
 	uint32_t cursor;     /* ROUNDROBIN: where the next fill starts */
 	bool used;           /* a slab has been made: init, fini and back end are settled */
 	uint32_t boot_pages; /* pages of start-up memory, never given back */
