@@ -140,6 +140,7 @@ void kmem_event(void);
 struct uma_backend;
 extern const struct uma_backend kmem_backend;       /* slabs.c */
 extern const struct table_memory kmem_table_memory; /* slabs.c: vmem's tables of busy segments */
+void kmem_fork_child(void);
 int kmem_start(void);                               /* 0 or an errno, line set */
 /* Keep one line for cooper_start_error(). Returns `error`. */
 int start_refuse(int error, const char *fmt, ...) PRINTFLIKE(2, 3);

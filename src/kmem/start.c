@@ -8,6 +8,7 @@
 #include <cooper/cooper.h>
 #include "base/base.h"
 #include "kmem/kmem_int.h"
+#include "kmem/start.h"
 #include "malloc/malloc_int.h" /* the last room to be started */
 #include "page/page.h"
 #include "sync/sync.h"
@@ -131,4 +132,14 @@ cooper_start(const struct machine_shape *shape)
 	page_daemon_start();
 	malloc_start();
 	return (0);
+}
+
+void
+core_fork_child(void)
+{
+	sync_fork_child();
+	uma_fork_child();
+	vmem_fork_child();
+	kmem_fork_child();
+	page_fork_child();
 }

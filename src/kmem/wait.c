@@ -114,3 +114,10 @@ kmem_event(void)
 		waitq_wake_all(&channels[i]);
 	mtx_unlock(&wait_lock);
 }
+
+/* After sync_fork_child(): whoever waited was another thread, and is gone. */
+void
+kmem_fork_child(void)
+{
+	waiting = 0;
+}

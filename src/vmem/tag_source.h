@@ -67,6 +67,7 @@ void vmem_set_table_memory(const struct table_memory *memory);
 
 /* Start-up: after uma_startup1. The default source serves arenas created from then on. */
 void vmem_startup(void);
+void vmem_fork_child(void); /* after sync_fork_child() */
 void vmem_set_default_tags(struct tag_source *ts);
 struct vmem;
 void vmem_set_tags(struct vmem *vm, struct tag_source *ts); /* before the first add or import */

@@ -107,3 +107,12 @@ arena_wait_event(vmem_t *vm)
 	}
 	mtx_unlock(&vmem_wait_lock);
 }
+
+/* After sync_fork_child(): who slept was another thread, and is gone. */
+void
+vmem_fork_child(void)
+{
+	nsleepers = 0;
+	while (list_pop(&slept_on) != NULL)
+		;
+}

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "front.h"
+#include "kmem/start.h"
 #include "machine/posix/options.h"
 #include "stats/posix/save.h"
 
@@ -29,8 +30,7 @@ struct malloc_type front_type[1] = { { "libc", NULL, NULL, MALLOC_TYPE_FRONT } }
 static void
 fork_child(void)
 {
-	sync_fork_child();
-	page_fork_child();
+	core_fork_child();
 	if (machine_options()->stats[0] != '\0')
 		stats_run_fork_child();
 }

@@ -1,0 +1,13 @@
+/*
+ * For who runs the house and forks: start.c beyond cooper.h.
+ */
+#ifndef KMEM_START_H
+#define KMEM_START_H
+
+/*
+ * In the child of a fork(), on the one thread that is left, after sync_fork_prepare() in the parent:
+ * makes every room's locks new, forgets the sleepers, starts the daemon if there was one.
+ */
+void core_fork_child(void);
+
+#endif
