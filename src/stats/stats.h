@@ -29,7 +29,7 @@ struct page_domain;
 
 #define STATS_FORMAT  1  /* of the JSON; raised when a field changes its meaning */
 #define STATS_NAME    64 /* longest name kept, with its end */
-#define STATS_LARGE   63 /* of stats_type.sizes */
+#define STATS_LARGE   62 /* of stats_type.sizes */
 #define STATS_CLASSES 32 /* rows of an arena's histogram; the last holds all that is larger */
 
 /* ---- records: numbers in bytes, items, pages or nanoseconds as they say --------------------------- */

@@ -112,7 +112,7 @@ def foreign_files(c):
     with open('diary') as file:
         c.check(file.read() == text, 'somebodys_file_is_untouched')
     c.check(not os.path.exists('diary.run'), 'no_board_is_left')
-    c.refuses('stat_of_foreign_file', 'stat', 'diary', says=['diary', 'not a file'])
+    c.refuses('stat_of_foreign_file', 'stat', 'diary', says=['diary', 'not a statistics file', '--stats'])
     c.refuses('stat_of_no_file', 'stat', 'no-such-file', says=['no-such-file', 'No such file'])
     c.refuses('stat_of_folder', 'stat', '.', says=['regular'])
     open('empty', 'w').close()

@@ -141,6 +141,27 @@ def many(c):
     c.check(not left, 'no_file_is_left', left)
 
 
+def files(c):
+    """Two runs do not share a file; a damaged file does not change how a run ends."""
+    first = subprocess.Popen([c.command, 'run', '--stats', 'shared.json', '--', 'cat'], stdin=subprocess.PIPE,
+                             env=c.environ)
+    until(lambda: os.path.exists('shared.json'))
+    c.refuses('a_file_in_use', 'run', '--stats', 'shared.json', '--', 'true', says=['shared.json', 'another run'])
+    first.communicate(b'')
+    c.check(len(saved('shared.json')) == 1, 'the_first_run_kept_its_file')
+    open('shared.json.run', 'w').close()
+    c.succeeds('a_board_that_was_left_is_taken_over', 'run', '--stats', 'shared.json', '--', 'true', stdout='')
+    done = c.run('run', '--stats', 'spoilt.json', '--progress', '--', 'sh', '-c', 'echo nonsense >>spoilt.json; exit 5')
+    summary(c, 'a_spoilt_file_leaves_the_summary', done)
+    c.check(done.returncode == 5 and 'spoilt.json: ' in done.stderr, 'a_spoilt_file_is_told', done.stderr)
+
+
+def idle(c):
+    """The page daemon that waits for work does not hang."""
+    done = c.run('run', '--progress', '--hang', '1', '--', 'sleep', '3', env={'COOPER_OPTIONS': 'daemon'})
+    c.check(summary(c, 'summary_with_daemon', done)[4] == 0, 'an_idle_daemon_is_no_hang', done.stderr[-300:])
+
+
 def hangs(c, target):
     """A sleep that nobody ends is told while it lasts."""
     process = subprocess.Popen([c.command, 'run', '--progress', '--hang', '1', '--stats', 'hang.json', '--', target],
@@ -172,6 +193,8 @@ def main():
     statistics(c)
     ends_of_all_kinds(c, children)
     many(c)
+    files(c)
+    idle(c)
     hangs(c, target)
     os.chdir('/')
     shutil.rmtree(scratch)

@@ -7,6 +7,8 @@
 #include <string.h>
 #include "tool.h"
 
+#define MAX_PID 4194304 /* Linux has no larger one */
+
 static bool
 same_field(const struct stats_field *f, const void *a, const void *b)
 {
@@ -92,17 +94,19 @@ find_or_add(struct merged *m, enum stats_section s, const void *record)
 	return (r);
 }
 
-/* A process may leave several lines, one for each program that it exec'd. */
+/* A process may leave several lines, one for each program that it was. */
 static void
 count_process(struct merged *m, uint64_t pid)
 {
 	m->images++;
-	for (size_t i = m->npids; i-- > 0;)
-		if (m->pids[i] == pid)
-			return;
-	if ((m->npids & (m->npids - 1)) == 0)
-		m->pids = xrealloc(m->pids, (m->npids == 0 ? 1 : 2 * m->npids) * sizeof(*m->pids));
-	m->pids[m->npids++] = pid;
+	if (m->pids == NULL) {
+		m->pids = xrealloc(NULL, MAX_PID / 8 + 1);
+		memset(m->pids, 0, MAX_PID / 8 + 1);
+	}
+	if (pid <= MAX_PID && (m->pids[pid / 8] >> pid % 8 & 1) != 0)
+		return;
+	if (pid <= MAX_PID)
+		m->pids[pid / 8] |= (uint8_t)(1 << pid % 8);
 	m->processes++;
 }
 

@@ -156,11 +156,10 @@ read_is_stats(const char *text, size_t len)
 	return (len >= sizeof(start) - 1 && memcmp(text, start, sizeof(start) - 1) == 0);
 }
 
-static void
-read_lines(const char *path, const char *text, size_t size, struct merged *m)
+static bool
+read_lines(const char *text, size_t size, struct merged *m, const char **why)
 {
 	struct stats_visitor out = { merge_record, m };
-	const char *why;
 	unsigned line = 0;
 
 	for (size_t at = 0; at < size;) {
@@ -168,33 +167,43 @@ read_lines(const char *path, const char *text, size_t size, struct merged *m)
 		size_t len = end == NULL ? size - at : (size_t)(end - text) - at;
 
 		line++;
-		if (!read_line(text + at, len, &out, &why))
-			refuse("stat: %s: line %u is damaged: %s", path, line, why);
+		if (!read_line(text + at, len, &out, why)) {
+			*why = xprintf("line %u is damaged: %s", line, *why);
+			return (false);
+		}
 		at += len + 1;
 	}
+	return (true);
 }
 
-void
-read_file(const char *path, struct merged *m)
+bool
+read_file(const char *path, struct merged *m, const char **why)
 {
 	struct stat st;
 	char *text;
+	bool ok;
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 
-	if (fd < 0 || fstat(fd, &st) != 0)
-		refuse(
-		    "stat: %s: %s; a process's number or a file of cooper run --stats is accepted",
-		    path, strerror(errno));
-	if (!S_ISREG(st.st_mode))
-		refuse("stat: %s is not a regular file", path);
-	if (st.st_size == 0)
-		refuse("stat: %s is empty: no process of the run has ended yet", path);
-	text = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-	if (text == MAP_FAILED)
-		refuse("stat: %s cannot be read: %s", path, strerror(errno));
+	if (fd < 0 || fstat(fd, &st) != 0) {
+		*why = strerror(errno);
+		return (false);
+	}
+	*why = !S_ISREG(st.st_mode) ? "it is not a regular file"
+	       : st.st_size == 0    ? "it is empty: no process of the run has ended"
+				    : NULL;
+	text = *why != NULL ? MAP_FAILED
+			    : mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
 	close(fd);
-	if (!read_is_stats(text, (size_t)st.st_size))
-		refuse("stat: %s is not a file of cooper run --stats", path);
-	read_lines(path, text, (size_t)st.st_size, m);
+	if (text == MAP_FAILED) {
+		if (*why == NULL)
+			*why = strerror(errno);
+		return (false);
+	}
+	ok = read_is_stats(text, (size_t)st.st_size);
+	if (ok)
+		ok = read_lines(text, (size_t)st.st_size, m, why);
+	else
+		*why = "it is not a statistics file";
 	munmap(text, (size_t)st.st_size);
+	return (ok);
 }

@@ -87,6 +87,7 @@ stat_command(int argc, char **argv)
 	struct merged m = { 0 };
 	unsigned sections = 0;
 	bool json = false, details = false;
+	const char *why;
 	int which;
 
 	opterr = 0;
@@ -120,8 +121,10 @@ stat_command(int argc, char **argv)
 	sections = sections == 0 ? STATS_ALL : sections | ALWAYS;
 	if (is_number(argv[optind]))
 		read_process(argv[optind], sections, &m);
-	else
-		read_file(argv[optind], &m);
+	else if (!read_file(argv[optind], &m, &why))
+		refuse(
+		    "stat: %s: %s; accepted is a process's number or a file of cooper run --stats",
+		    argv[optind], why);
 	if (json)
 		report_json(&m, sections, stdout);
 	else

@@ -145,6 +145,23 @@ search_maps(pid_t pid, FILE *maps, bool likely_ones)
 	return (value);
 }
 
+/* Its program has addresses of another size than ours. */
+static bool
+other_word(pid_t pid)
+{
+	char *name = xprintf("/proc/%d/exe", (int)pid);
+	unsigned char ident[EI_NIDENT] = "";
+	int fd = open(name, O_RDONLY | O_CLOEXEC);
+	bool other = fd >= 0 && read(fd, ident, sizeof(ident)) == (ssize_t)sizeof(ident) &&
+		     memcmp(ident, ELFMAG, SELFMAG) == 0 &&
+		     ident[EI_CLASS] != (sizeof(void *) == 8 ? ELFCLASS64 : ELFCLASS32);
+
+	if (fd >= 0)
+		close(fd);
+	free(name);
+	return (other);
+}
+
 uintptr_t
 target_root(pid_t pid, const char **why)
 {
@@ -160,7 +177,10 @@ target_root(pid_t pid, const char **why)
 	value = search_maps(pid, maps, true);
 	if (value == 0)
 		value = search_maps(pid, maps, false);
-	*why = ferror(maps) ? "its memory map may not be read" : "it does not run on Cooper";
+	*why = ferror(maps)          ? "its memory map may not be read"
+	       : !other_word(pid)    ? "it does not run on Cooper"
+	       : sizeof(void *) == 8 ? "a 32-bit process: use a cooper command built for 32 bits"
+				     : "a 64-bit process: use a cooper command built for 64 bits";
 	fclose(maps);
 	return (value);
 }

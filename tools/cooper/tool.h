@@ -76,8 +76,7 @@ struct merged {
 	struct merged_record *records[STATS_SECTIONS];
 	size_t count[STATS_SECTIONS];
 	uint64_t processes, images; /* pids, and snapshots: a process leaves one for each program */
-	uint64_t *pids;
-	size_t npids;
+	uint8_t *pids;              /* bit n: pid n has been seen */
 };
 void merge_record(void *merged, enum stats_section s, const void *record);
 const struct merged_record *merged_first(const struct merged *m, enum stats_section s);
@@ -89,8 +88,11 @@ void merged_free(struct merged *m);
  * given out unless the whole line is good.
  */
 bool read_line(const char *text, size_t len, const struct stats_visitor *out, const char **why);
-/* All lines of a file into *m; refuses a file that is not one of ours or is damaged. */
-void read_file(const char *path, struct merged *m);
+/*
+ * All lines of a file into *m, up to the first damaged one. False and *why: a file that cannot be
+ * read, is not one of ours, or is damaged.
+ */
+bool read_file(const char *path, struct merged *m, const char **why);
 /* Is this the beginning of a statistics file? */
 bool read_is_stats(const char *text, size_t len);
 

@@ -13,6 +13,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -26,7 +27,7 @@
 #define LOOK_EVERY   SECOND       /* for the dead and the sleeping */
 #define SHOW_EVERY   (SECOND / 2) /* on a terminal */
 #define SAY_EVERY    (5 * SECOND) /* in a log */
-#define IDLE_CHANNEL "idle"       /* threads that wait for work sleep on channels of this name */
+#define IDLE_CHANNEL "pagedaemon" /* where that thread waits for work, which is no hang */
 
 struct hang {
 	uint64_t pid, thread, since; /* since: rounded, so that it is told once */
@@ -37,6 +38,7 @@ struct watch {
 	struct stats_board *board;
 	char *board_path;
 	char *stats_path;
+	int lock;       /* the board's file */
 	bool temporary; /* the statistics file is ours */
 	bool terminal;  /* progress rewrites its line */
 	bool line_open; /* there is such a line */
@@ -82,33 +84,42 @@ check_stats_file(const char *path)
 		    path);
 }
 
+/*
+ * The board, emptied of what a runner that was killed may have left in it. Its lock, held until the
+ * end, keeps other runs away from the same file.
+ */
 static struct stats_board *
-make_board(const char *path)
+make_board(const char *path, int *lock)
 {
 	struct stats_board *board;
-	int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	void *at;
+	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	void *at = MAP_FAILED;
 
-	if (fd < 0 || ftruncate(fd, sizeof(*board)) != 0)
+	if (fd < 0)
 		refuse("run: %s cannot be made: %s", path, strerror(errno));
-	at = mmap(NULL, sizeof(*board), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	close(fd);
+	if (flock(fd, LOCK_EX | LOCK_NB) != 0)
+		refuse("run: %s is locked: another run is saving its statistics there", path);
+	if (ftruncate(fd, 0) == 0 && ftruncate(fd, sizeof(*board)) == 0)
+		at = mmap(NULL, sizeof(*board), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (at == MAP_FAILED) {
 		unlink(path);
-		refuse("run: %s cannot be mapped: %s", path, strerror(errno));
+		refuse("run: %s cannot be made: %s", path, strerror(errno));
 	}
 	board = at;
 	board->magic = STATS_BOARD_MAGIC;
+	*lock = fd;
 	return (board);
 }
 
 static void
-make_stats_file(const char *path)
+make_stats_file(const struct watch *w)
 {
-	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+	int fd = open(w->stats_path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
 
-	if (fd < 0)
-		refuse("run: --stats %s: %s", path, strerror(errno));
+	if (fd < 0) {
+		unlink(w->board_path);
+		refuse("run: --stats %s: %s", w->stats_path, strerror(errno));
+	}
 	close(fd);
 }
 
@@ -149,8 +160,8 @@ watch_start(struct run_options *o)
 		check_stats_file(o->stats);
 	w->stats_path = o->stats;
 	w->board_path = xprintf("%s" STATS_BOARD_SUFFIX, o->stats);
-	w->board = make_board(w->board_path);
-	make_stats_file(w->stats_path);
+	w->board = make_board(w->board_path, &w->lock);
+	make_stats_file(w);
 	w->terminal = isatty(STDERR_FILENO);
 	w->hang_ns = o->hang * SECOND;
 	w->started = w->shown = now_ns();
@@ -273,11 +284,12 @@ report(struct watch *w)
 {
 	const struct stats_board *b = w->board;
 	struct merged m = { 0 };
-	struct stat st;
+	const char *why;
 
 	close_line(w);
-	if (stat(w->stats_path, &st) == 0 && st.st_size > 0) {
-		read_file(w->stats_path, &m);
+	if (!read_file(w->stats_path, &m, &why))
+		fprintf(stderr, "cooper: run: %s: %s\n", w->stats_path, why);
+	if (m.images > 0) {
 		report_tables(&m,
 		    STATS_BIT(ZONES) | STATS_BIT(ARENAS) | STATS_BIT(CHANNELS) | STATS_BIT(WAITS) |
 			STATS_BIT(DAMAGE),
@@ -305,6 +317,7 @@ watch_end(struct watch *w, bool show)
 	if (w->temporary)
 		unlink(w->stats_path);
 	munmap(w->board, sizeof(*w->board));
+	close(w->lock);
 	free(w->hangs);
 	free(w->board_path);
 	free(w);
