@@ -170,8 +170,11 @@ whole(const vmem_t *vm, const struct request *rq)
 static struct vmem_btag *
 lowest(vmem_t *vm, const struct request *rq, vmem_addr_t from, vmem_addr_t *startp)
 {
-	struct vmem_btag *bt = from == 0 ? NULL : index_floor(vm, from);
+	struct vmem_btag *bt;
 
+	if (!index_may(vm, rq->prune))
+		return (NULL);
+	bt = from == 0 ? NULL : index_floor(vm, from);
 	if (bt == NULL)
 		bt = index_first(vm, rq->prune);
 	for (; bt != NULL && bt->start <= rq->max; bt = index_next(vm, bt, rq->prune))
@@ -183,9 +186,11 @@ lowest(vmem_t *vm, const struct request *rq, vmem_addr_t from, vmem_addr_t *star
 static struct vmem_btag *
 highest(vmem_t *vm, const struct request *rq, vmem_addr_t *startp)
 {
-	struct vmem_btag *bt =
-	    rq->max == VMEM_ADDR_MAX ? index_last(vm, rq->prune) : index_floor(vm, rq->max);
+	struct vmem_btag *bt;
 
+	if (!index_may(vm, rq->prune))
+		return (NULL);
+	bt = rq->max == VMEM_ADDR_MAX ? index_last(vm, rq->prune) : index_floor(vm, rq->max);
 	for (; bt != NULL; bt = index_prev(vm, bt, rq->prune)) {
 		if (fits(vm, rq, bt, startp))
 			return (bt);
@@ -305,8 +310,6 @@ fit_find(vmem_t *vm, struct request *rq, vmem_addr_t *startp)
 	struct vmem_btag *bt;
 
 	rq->prune = index_prune(vm, rq->size, known);
-	if (!index_may(vm, vm->root, rq->prune))
-		return (NULL);
 	bt = search(vm, rq, startp);
 	if (likely(rq->plain || known))
 		return (bt);

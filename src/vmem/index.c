@@ -10,12 +10,20 @@
  * fits there in one shape (alignment, phase, line not to be crossed), which is the arena's to choose.
  * A search skips what cannot hold the request. Both are coded in few bits: exact up to 2,047 and 511
  * quanta, and rounded up above by less than 1/1024 and 1/256. A change climbs only as far as it changes
- * what a node knows: two steps or so. The arena's lock guards it.
+ * what a node knows: two steps or so.
+ *
+ * A segment that has just become free waits outside: most are taken again, or merge, before anybody
+ * searches by address. The newest UNSETTLED of them wait, on a list through left (newer) and right
+ * (older) with `up` UNSETTLED_MARK; one too many settles the oldest, a search settles them all. The
+ * arena's lock guards everything.
  */
 #include "vmem/vmem_int.h"
 
 #define MAX_BITS 10 /* of the mantissa, with 6 of the exponent */
 #define FIT_BITS 8
+
+#define UNSETTLED      64
+#define UNSETTLED_MARK (~(btref)0)
 
 static inline uint32_t
 priority(btref r)
@@ -90,8 +98,8 @@ summary(const vmem_t *vm, const struct vmem_btag *bt)
 	return (s);
 }
 
-void
-index_update(vmem_t *vm, struct vmem_btag *bt)
+static void
+update(vmem_t *vm, struct vmem_btag *bt)
 {
 	for (; bt != NULL; bt = bt_get(vm, bt->up)) {
 		struct prune s = summary(vm, bt);
@@ -149,8 +157,10 @@ before(const struct vmem_btag *a, const struct vmem_btag *b)
 	return (a->start != b->start ? a->start < b->start : a->type < b->type);
 }
 
-void
-index_insert(vmem_t *vm, struct vmem_btag *bt)
+/* ---- in and out ------------------------------------------------------------------------------------- */
+
+static void
+insert(vmem_t *vm, struct vmem_btag *bt)
 {
 	btref *link = &vm->root, ref = bt_ref(vm, bt);
 	struct vmem_btag *up = NULL;
@@ -166,11 +176,56 @@ index_insert(vmem_t *vm, struct vmem_btag *bt)
 	bt->left = bt->right = 0;
 	bt->max = 0;
 	bt->fit = 0;
-	index_update(vm, bt);
+	update(vm, bt);
 	while (bt->up != 0 && priority(bt->up) < mine) {
 		up = bt_at(vm, bt->up);
 		rotate(vm, up, up->left == ref);
 	}
+}
+
+/* Take a waiting segment off the list. */
+static void
+recall(vmem_t *vm, struct vmem_btag *bt)
+{
+	*(bt->left == 0 ? &vm->newest : &bt_at(vm, bt->left)->right) = bt->right;
+	*(bt->right == 0 ? &vm->oldest : &bt_at(vm, bt->right)->left) = bt->left;
+	vm->nunsettled--;
+}
+
+static void
+settle(vmem_t *vm, unsigned most)
+{
+	while (vm->nunsettled > most) {
+		struct vmem_btag *bt = bt_at(vm, vm->oldest);
+
+		recall(vm, bt);
+		insert(vm, bt);
+	}
+}
+
+void
+index_insert(vmem_t *vm, struct vmem_btag *bt)
+{
+	btref r = bt_ref(vm, bt);
+
+	if (bt->type != BT_FREE) {
+		insert(vm, bt);
+		return;
+	}
+	bt->up = UNSETTLED_MARK;
+	bt->left = 0;
+	bt->right = vm->newest;
+	*(vm->newest == 0 ? &vm->oldest : &bt_at(vm, vm->newest)->left) = r;
+	vm->newest = r;
+	vm->nunsettled++;
+	settle(vm, UNSETTLED);
+}
+
+void
+index_update(vmem_t *vm, struct vmem_btag *bt)
+{
+	if (bt->up != UNSETTLED_MARK)
+		update(vm, bt);
 }
 
 void
@@ -178,6 +233,10 @@ index_remove(vmem_t *vm, struct vmem_btag *bt)
 {
 	btref child, *link;
 
+	if (bt->up == UNSETTLED_MARK) {
+		recall(vm, bt);
+		return;
+	}
 	while (bt->left != 0 && bt->right != 0)
 		rotate(vm, bt, priority(bt->left) > priority(bt->right));
 	child = bt->left != 0 ? bt->left : bt->right;
@@ -185,14 +244,16 @@ index_remove(vmem_t *vm, struct vmem_btag *bt)
 	*link = child;
 	if (child != 0)
 		bt_at(vm, child)->up = bt->up;
-	index_update(vm, bt_get(vm, bt->up));
+	update(vm, bt_get(vm, bt->up));
 }
 
 struct vmem_btag *
 index_floor(vmem_t *vm, vmem_addr_t addr)
 {
-	struct vmem_btag *bt = bt_get(vm, vm->root), *found = NULL;
+	struct vmem_btag *bt, *found = NULL;
 
+	settle(vm, 0);
+	bt = bt_get(vm, vm->root);
 	while (bt != NULL) {
 		vm->counts.looks++;
 		if (bt->start <= addr) {
@@ -217,18 +278,21 @@ may(const vmem_t *vm, btref r, struct prune p)
 }
 
 bool
-index_may(const vmem_t *vm, btref r, struct prune p)
+index_may(vmem_t *vm, struct prune p)
 {
-	return (may(vm, r, p));
+	settle(vm, 0);
+	vm->counts.looks++;
+	return (may(vm, vm->root, p));
 }
 
 struct vmem_btag *
 index_first(vmem_t *vm, struct prune p)
 {
-	btref r = vm->root;
+	btref r;
 
-	if (!may(vm, r, p))
+	if (!index_may(vm, p))
 		return (NULL);
+	r = vm->root;
 	for (; may(vm, bt_at(vm, r)->left, p); r = bt_at(vm, r)->left)
 		vm->counts.looks++;
 	return (bt_at(vm, r));
@@ -237,10 +301,11 @@ index_first(vmem_t *vm, struct prune p)
 struct vmem_btag *
 index_last(vmem_t *vm, struct prune p)
 {
-	btref r = vm->root;
+	btref r;
 
-	if (!may(vm, r, p))
+	if (!index_may(vm, p))
 		return (NULL);
+	r = vm->root;
 	for (; may(vm, bt_at(vm, r)->right, p); r = bt_at(vm, r)->right)
 		vm->counts.looks++;
 	return (bt_at(vm, r));
@@ -293,10 +358,12 @@ index_prev(vmem_t *vm, struct vmem_btag *bt, struct prune p)
 vmem_size_t
 index_largest(vmem_t *vm)
 {
-	struct vmem_btag *bt = bt_get(vm, vm->root);
+	struct vmem_btag *bt;
 	vmem_size_t largest = 0;
 	struct prune p;
 
+	settle(vm, 0);
+	bt = bt_get(vm, vm->root);
 	if (bt == NULL || bt->max == 0)
 		return (0);
 	p = (struct prune){ bt->max, 0 };

@@ -35,7 +35,7 @@ spare_adopt(vmem_t *vm, struct vmem_btag *bt)
 {
 	if (sizeof(uintptr_t) == 8 && vm->base == 0)
 		vm->base = (uintptr_t)bt - BT_REACH / 2 - 1;
-	MUST((uintptr_t)bt - vm->base <= BT_REACH,
+	MUST((uintptr_t)bt - vm->base < BT_REACH - sizeof(*bt),
 	    "arena \"%s\": tag %p is too far from the others to be referred to", vm->name,
 	    (void *)bt);
 	spare_put(vm, bt);

@@ -51,7 +51,7 @@ plain_free(struct tag_source *ts, struct vmem_btag *bt)
 static void
 need_tags(vmem_t *vm)
 {
-	CORE_STATE static struct tag_source plain = {.alloc = plain_alloc, .free = plain_free};
+	CORE_STATE static struct tag_source plain = { .alloc = plain_alloc, .free = plain_free };
 	int align = (int)vmem_btag_align - 1;
 
 	if (vm->tags != NULL || vm->own_tags)
@@ -89,7 +89,7 @@ vmem_add_tags(vmem_t *vm, void *storage, size_t bytes)
 	if (!vm->own_tags && (vm->first != 0 || vm->nspare != 0)) {
 		error = COOPER_EINVAL;
 	} else if (vm->base != 0 &&
-		   (at - vm->base > BT_REACH || at + bytes - vm->base > BT_REACH)) {
+		   (at - vm->base >= BT_REACH || at + bytes - vm->base >= BT_REACH)) {
 		error = COOPER_EINVAL;
 	} else {
 		vm->own_tags = true;

@@ -41,7 +41,7 @@ enum bt_type { BT_SPAN, BT_SPAN_STATIC, BT_FREE, BT_BUSY };
 struct vmem_btag {
 	vmem_addr_t start;     /* of the segment; of a span end: one past the span */
 	btref next, prev;      /* neighbours by address */
-	btref up, left, right; /* index: FREE and span ends */
+	btref up, left, right; /* index: FREE and span ends; see index.c */
 	union {
 		btref bin_next;   /* FREE */
 		btref hash_next;  /* BUSY */
@@ -126,12 +126,14 @@ struct vmem {
 	vmem_size_t quantum_mask;
 	uint8_t quantum_shift;
 	uint8_t nqcache;
-	bool allocated;    /* by vmem_create() */
-	bool own_tags;     /* only vmem_add_tags()'s; tags is NULL */
-	uintptr_t base;    /* of btref; 0 until the first tag comes */
-	btref first, last; /* tags in the order of addresses */
-	btref root;        /* index */
-	btref spare;       /* tags not in use */
+	bool allocated;       /* by vmem_create() */
+	bool own_tags;        /* only vmem_add_tags()'s; tags is NULL */
+	uintptr_t base;       /* of btref; 0 until the first tag comes */
+	btref first, last;    /* tags in the order of addresses */
+	btref root;           /* index */
+	btref newest, oldest; /* free segments that are not in the index yet */
+	uint32_t nunsettled;
+	btref spare; /* tags not in use */
 	uint32_t nspare;
 	uint32_t nbusy, nfree, nspan;
 	vmem_size_t size, inuse;
@@ -238,7 +240,7 @@ struct prune {
 	uint32_t fit;
 };
 struct prune index_prune(const vmem_t *vm, vmem_size_t size, bool shaped);
-bool index_may(const vmem_t *vm, btref r, struct prune p);   /* is there anything under r? */
+bool index_may(vmem_t *vm, struct prune p);                  /* is there anything at all? */
 struct vmem_btag *index_floor(vmem_t *vm, vmem_addr_t addr); /* the last node with start <= addr */
 struct vmem_btag *index_first(vmem_t *vm, struct prune p);
 struct vmem_btag *index_last(vmem_t *vm, struct prune p);

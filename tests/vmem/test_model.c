@@ -236,7 +236,9 @@ operate(struct model *m, int policy, unsigned operations)
 			release(m);
 		else
 			allocate(m, policy != 0 ? policy : all[pick(m, 4)]);
-		TEST_MUST(vmem_size(m->vm, VMEM_MAXFREE) == model_largest(m));
+		/* In some runs of operations only: the query settles the index. */
+		if (n / 1000 % 2 == 0)
+			TEST_MUST(vmem_size(m->vm, VMEM_MAXFREE) == model_largest(m));
 		if (n % CHECK_EACH == 0)
 			arena_check(m->vm);
 	}
