@@ -45,6 +45,8 @@ class Run:
                                   input=stdin, capture_output=True, text=True, timeout=timeout)
         except subprocess.TimeoutExpired as late:
             raise Failed(f'{command[0]} did not end in {timeout} s') from late
+        except OSError as error:
+            raise Failed(f'{command[0]} cannot be run: {error.strerror}') from error
         if done.returncode != 0:
             tail = (done.stdout + done.stderr)[-2000:]
             raise Failed(f'{" ".join(command)[:200]}: exit {done.returncode}\n{tail}')
@@ -319,6 +321,7 @@ def outputs(program, prefix, folder, binary):
 
 def main():
     name, scratch, binary, *rest = sys.argv[1:]
+    binary = os.path.abspath(binary)
     program, tap = globals()['run_' + name], Tap()
     folder = os.path.join(os.path.abspath(scratch), name)  # one for all runs: objects name it
     want, trouble = outputs(program, [], folder, binary)
