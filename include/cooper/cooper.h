@@ -19,14 +19,14 @@ COOPER_BEGIN_DECLS
  * one binary can be tested on all of them.
  */
 struct machine_shape {
-	unsigned ncpus;      /* CPUs, 1..COOPER_MAXCPU; caches are per CPU */
-	unsigned ndomains;   /* memory domains, 1..COOPER_MAXDOMAIN; at most ncpus */
-	bool direct_map;     /* every page has a fixed address; else each slab is mapped */
-	bool debug;          /* check everything; stop with one line at the first misuse */
-	bool daemon;         /* run the page daemon and the 20 s timer on a thread of their own */
-	bool pin;            /* CPUs are virtual, bound by machine_bind(); for tests */
-	uint64_t physmem;    /* bytes of physical memory, all domains together */
-	vm_size_t kva_size;  /* bytes of kernel address space */
+	unsigned ncpus;     /* CPUs, 1..COOPER_MAXCPU; caches are per CPU */
+	unsigned ndomains;  /* memory domains, 1..COOPER_MAXDOMAIN; at most ncpus */
+	bool direct_map;    /* every page has a fixed address; else each slab is mapped */
+	bool debug;         /* check everything; stop with one line at the first misuse */
+	bool daemon;        /* run the page daemon and the 20 s timer on a thread of their own */
+	bool pin;           /* CPUs are virtual, bound by machine_bind(); for tests */
+	uint64_t physmem;   /* bytes of physical memory, all domains together */
+	vm_size_t kva_size; /* bytes of kernel address space */
 };
 
 /*

@@ -42,7 +42,7 @@ struct malloc_type {
 	struct malloc_type *ks_next;        /* on the list of all types */
 	unsigned ks_flags;
 };
-#define MALLOC_DEFINE(type, shortdesc, longdesc)                                                   \
+#define MALLOC_DEFINE(type, shortdesc, longdesc) \
 	struct malloc_type type[1] = { { (shortdesc), NULL, NULL, 0 } }
 #define MALLOC_DECLARE(type) extern struct malloc_type type[1]
 
@@ -67,8 +67,8 @@ void *cooper_malloc(size_t size, struct malloc_type *type, int flags);
 void *cooper_mallocarray(size_t n, size_t size, struct malloc_type *type, int flags);
 
 /* As malloc, from the domains of `ds` in its order; NULL `ds`: the CPU's domain first. */
-void *cooper_malloc_domainset(size_t size, struct malloc_type *type, struct domainset *ds,
-    int flags);
+void *cooper_malloc_domainset(
+    size_t size, struct malloc_type *type, struct domainset *ds, int flags);
 
 /* As malloc, aligned to `align`, a power of two (else stops the debug shape, NULL otherwise). */
 void *cooper_malloc_aligned(size_t size, size_t align, struct malloc_type *type, int flags);

@@ -16,7 +16,7 @@
  * shared library exports.
  */
 #ifdef __cplusplus
-#define COOPER_EXTERN_C extern "C" {
+#define COOPER_EXTERN_C   extern "C" {
 #define COOPER_EXTERN_END }
 #else
 #define COOPER_EXTERN_C
@@ -49,12 +49,12 @@ typedef size_t vmem_size_t;
 #define M_VMEM_POLICY (M_FIRSTFIT | M_BESTFIT | M_NEXTFIT | M_TOPDOWN)
 
 /* ---- errors: the values are Linux's and FreeBSD's common ones --------------------------------- */
-#define COOPER_EAGAIN 11
-#define COOPER_ENOMEM 12
-#define COOPER_EBUSY  16
-#define COOPER_EINVAL 22
-#define COOPER_ENOSPC 28
-#define COOPER_ERANGE 34
+#define COOPER_EAGAIN    11
+#define COOPER_ENOMEM    12
+#define COOPER_EBUSY     16
+#define COOPER_EINVAL    22
+#define COOPER_ENOSPC    28
+#define COOPER_ERANGE    34
 #define COOPER_ETIMEDOUT 110
 
 #define COOPER_MAXCPU    256 /* most CPUs a shape may have */

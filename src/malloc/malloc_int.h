@@ -112,8 +112,8 @@ malloc_code_is_class(unsigned code)
 
 /* `align` is a power of two; a page or less means any. NULL: see malloc. */
 void *malloc_large_alloc(size_t size, size_t align, struct domainset *ds, int flags);
-void *malloc_large_contig(size_t size, int flags, vm_paddr_t low, vm_paddr_t high, size_t align,
-    vm_paddr_t boundary);
+void *malloc_large_contig(
+    size_t size, int flags, vm_paddr_t low, vm_paddr_t high, size_t align, vm_paddr_t boundary);
 void malloc_large_free(void *p, unsigned code);
 size_t malloc_large_size(const void *p);
 
@@ -129,9 +129,9 @@ size_t malloc_block_size(const char *func, const void *p, unsigned code);
 struct malloc_type_stats {
 	unsigned long memalloced, memfreed; /* bytes, of the block, not of the request */
 	unsigned long numallocs, numfrees;
-	unsigned long failed;               /* requests answered with NULL */
-	unsigned long overflowed;           /* mallocarray products that do not exist */
-	uint32_t sizes;                     /* bit n: some block was over 2^(n-1) and up to 2^n bytes */
+	unsigned long failed;     /* requests answered with NULL */
+	unsigned long overflowed; /* mallocarray products that do not exist */
+	uint32_t sizes;           /* bit n: some block was over 2^(n-1) and up to 2^n bytes */
 } ALIGNED(CACHE_LINE);
 #define MALLOC_SIZES_LARGE 31 /* the bit of whole pages */
 

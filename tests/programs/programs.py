@@ -3,9 +3,10 @@
 usage: programs.py NAME SCRATCH THREADS_BINARY SHAPE=COMMAND...
 
 Each SHAPE is a name for the report, each COMMAND the words to put in front of a program to run it on
-the allocator under test (`cooper run --shape i386 --`, or `env LD_PRELOAD=...`). A program is run
-once without any such command, and what it yields then is what it must yield always: named outputs,
-each a test case.
+the allocator under test (`cooper run --shape i386 --`, or `env LD_PRELOAD=...`). If STATS is among
+them it becomes a file in which each process must leave a line, so that a program that never met the
+allocator is found out. A program is run once without any such command, and what it yields then is
+what it must yield always: named outputs, each a test case.
 """
 
 import hashlib
@@ -34,7 +35,9 @@ class Run:
     """One run of a program: where, and behind which command."""
 
     def __init__(self, prefix, folder):
-        self.prefix, self.folder = prefix, folder
+        self.stats = folder + '.stats'
+        self.prefix = [self.stats if word == 'STATS' else word for word in prefix]
+        self.folder = folder
         shutil.rmtree(folder, ignore_errors=True)
         os.makedirs(folder)
 
@@ -134,6 +137,14 @@ def run_python(run, _):
         if not mine:
             raise Failed(f'{module} ran no test: is libpython3.11-testsuite installed?')
         yield module, '\n'.join(f'{name}: {what}' for name, what in sorted(mine.items()))
+
+
+def left_statistics(run):
+    try:
+        with open(run.stats) as file:
+            return any(line.startswith('{') for line in file)
+    except FileNotFoundError:
+        return False
 
 
 class Redis:
@@ -310,12 +321,14 @@ def difference(want, got):
 
 def outputs(program, prefix, folder, binary):
     """What the program yields, in order, and why it stopped if it failed."""
-    found = {}
+    found, run = {}, Run(prefix, folder)
     try:
-        for name, text in program(Run(prefix, folder), binary):
+        for name, text in program(run, binary):
             found[name] = text
     except Failed as failure:
         return found, str(failure)
+    if 'STATS' in prefix and not left_statistics(run):
+        return found, 'no process left statistics: was it the allocator under test?'
     return found, None
 
 

@@ -28,6 +28,8 @@ def declared(headers):
         text = re.sub(r'/\*.*?\*/|//[^\n]*', '', text, flags=re.S)
         text = re.sub(r'(?m)^#(.*\\\n)*.*$', '', text)
         text = re.sub(r'__attribute__\s*\(\((?:[^()]|\([^()]*\))*\)\)', '', text)
+        text = re.sub(r'\btypedef\b[^;{]*;', '', text)
+        text = re.sub(r'\)\s*\{[^{}]*\}', ') {}', text)  # bodies of inline functions
         names |= set(re.findall(r'\b(\w+)\s*\((?:[^(){};]|\([^(){};]*\))*\)\s*;', text))
         names |= set(re.findall(r'\bextern\b[^;()]*?\b(\w+)\s*(?:\[[^]]*\])?\s*;', text))
     return names
