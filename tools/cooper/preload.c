@@ -33,7 +33,7 @@ preload_library(void)
 {
 	char *dir = own_directory();
 	char *candidates[] = { xprintf("%s" FRONT_IN_BUILD, dir),
-		xprintf("%slibcooper-malloc.so", dir), xprintf("%s../lib/libcooper-malloc.so", dir),
+		xprintf("%slibcooper-malloc.so", dir), xprintf("%s" FRONT_BESIDE, dir),
 		xprintf(FRONT_INSTALLED) };
 	char *path = NULL;
 
