@@ -35,9 +35,10 @@
 static inline unsigned
 fls_size(size_t v)
 {
-	return (v == 0 ? 0
-		       : (unsigned)(8 * sizeof(unsigned long) -
-				    (unsigned)__builtin_clzl((unsigned long)v)));
+	unsigned bits = 8 * sizeof(unsigned long);
+
+	/* An exclusive or, not a difference: compilers see the one instruction in it. */
+	return (v == 0 ? 0 : ((unsigned)__builtin_clzl((unsigned long)v) ^ (bits - 1)) + 1);
 }
 
 /* Index of the lowest set bit plus one; 0 for 0: ffs(9). */

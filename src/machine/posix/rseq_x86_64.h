@@ -67,6 +67,8 @@ rseq_pop(struct percpu_stack *first)
 	    : [area] "r"(posix_rseq.area), [ncpus] "r"(posix_rseq.ncpus), [first] "r"(first)
 	    : "memory", "cc"
 	    : leave);
+	if (item == NULL)
+		__builtin_unreachable(); /* callers need not look again */
 	return (item);
 leave:
 	return (NULL);
