@@ -34,9 +34,10 @@ static ALWAYS_INLINE unsigned
 malloc_class(size_t size)
 {
 	size_t last = size - 1;
-	unsigned top = fls_size(last | 128); /* one step below 256 */
+	unsigned top =
+	    fls_size(last | 128) - 1; /* the highest bit; below 256 one step serves all */
 
-	return (((top - 8) << 3) + (unsigned)(last >> (top - 4)));
+	return (((top - 7) << 3) + (unsigned)(last >> (top - 3)));
 }
 
 static inline size_t
@@ -52,6 +53,10 @@ unsigned malloc_class_aligned(size_t size, size_t align);
 
 /* A class's zone; NULL until the class is first used. Never goes away. */
 extern uma_zone_t malloc_zones[MALLOC_CLASSES];
+
+/* The zone's per-CPU caches, by page code (see below); NULL: no class's, or not made yet. */
+struct percpu;
+extern struct percpu *malloc_caches[256];
 
 /* The zone of a class, made if need be. May sleep. */
 uma_zone_t malloc_zone_make(unsigned class);

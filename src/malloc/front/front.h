@@ -19,20 +19,23 @@
 #ifndef FRONT_FRONT_H
 #define FRONT_FRONT_H
 
+#include "machine/percpu.h"
 #include "malloc/malloc_int.h"
-#include "uma/fast.h"
 
 #define FRONT_EXPORT __attribute__((visibility("default")))
 
 /* ---- fast paths: NULL and false mean "take the slow path", nothing else ------------------------- */
 
-/* Before the start all classes have no zone and the page map has no pages: both fail. */
+/*
+ * Before the start no class has a cache and the page map has no pages: both fail. No ctor, dtor or
+ * limit is lost on the way: the zones of malloc have none.
+ */
 static ALWAYS_INLINE void *
 front_pop_class(unsigned class)
 {
-	uma_zone_t zone = atomic_load_relaxed(&malloc_zones[class]);
+	struct percpu *cache = atomic_load_relaxed(&malloc_caches[MALLOC_CODE_CLASS + class]);
 
-	return (likely(zone != NULL) ? uma_zalloc_fast(zone) : NULL);
+	return (likely(cache != NULL) ? percpu_pop(cache) : NULL);
 }
 
 static ALWAYS_INLINE void *
@@ -45,12 +48,12 @@ static ALWAYS_INLINE bool
 front_push(void *p)
 {
 	size_t page = atop((vm_offset_t)p - malloc_map[0].base);
-	unsigned class;
+	struct percpu *cache;
 
 	if (unlikely(page >= malloc_map[0].pages))
 		return (false);
-	class = (unsigned)malloc_map[0].code[page] - MALLOC_CODE_CLASS;
-	return (likely(class < MALLOC_CLASSES) && uma_zfree_fast(malloc_zones[class], p));
+	cache = malloc_caches[malloc_map[0].code[page]];
+	return (likely(cache != NULL) && percpu_push(cache, p));
 }
 
 /* ---- slow.c ---------------------------------------------------------------------------------------- */
