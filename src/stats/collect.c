@@ -5,13 +5,25 @@
 #include "stats/collect.h"
 #include "stats/layout.h"
 
-bool
+/*
+ * By volatile words or bytes: what is read may be changed meanwhile, and names are read in pieces that
+ * go beyond their ends, neither of which a sanitizer may see as an error of ours.
+ */
+__attribute__((no_sanitize("address", "thread"))) bool
 stats_peek_self(void *arg, uintptr_t addr, void *buf, size_t len)
 {
+	const volatile unsigned char *from = (const void *)addr;
+	unsigned char *to = buf;
+
 	(void)arg;
 	if (addr < PAGE_SIZE)
 		return (false);
-	memcpy(buf, (const void *)addr, len);
+	if (((addr | (uintptr_t)buf | len) & (sizeof(size_t) - 1)) == 0)
+		for (size_t i = 0; i < len; i += sizeof(size_t))
+			*(size_t *)(void *)(to + i) = *(const volatile size_t *)(from + i);
+	else
+		for (size_t i = 0; i < len; i++)
+			to[i] = from[i];
 	return (true);
 }
 
