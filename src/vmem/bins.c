@@ -73,6 +73,15 @@ bins_remove(vmem_t *vm, struct vmem_btag *bt, vmem_size_t size)
 		vm->bins.tops &= ~((uint64_t)1 << top);
 }
 
+void
+bins_resize(vmem_t *vm, struct vmem_btag *bt, vmem_size_t old, vmem_size_t size)
+{
+	if (bin_of(old >> vm->quantum_shift) == bin_of(size >> vm->quantum_shift))
+		return;
+	bins_remove(vm, bt, old);
+	bins_insert(vm, bt, size);
+}
+
 /* The head of the first non-empty bin at or after `bin`; *found says which it is. */
 static struct vmem_btag *
 bins_at(vmem_t *vm, unsigned bin, unsigned *found)

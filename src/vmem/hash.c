@@ -41,18 +41,11 @@ slot_at(vmem_t *vm, uint32_t i)
 	return (&vm->table.chunk[4 * (e - 9) + (i >> e & 3)][i & (((uint32_t)1 << e) - 1)]);
 }
 
-/* The largest power of two at or below n. */
-static inline uint32_t
-half_of(uint32_t n)
-{
-	return ((uint32_t)1 << (fls_size(n) - 1));
-}
-
 static inline uint32_t
 slot_of(const vmem_t *vm, vmem_addr_t addr)
 {
 	uint64_t key = (uint64_t)(addr >> vm->quantum_shift) * 0x9e3779b97f4a7c15u;
-	uint32_t hash = (uint32_t)(key >> 32), half = half_of(vm->table.slots);
+	uint32_t hash = (uint32_t)(key >> 32), half = vm->table.half;
 	uint32_t i = hash & (2 * half - 1);
 
 	return (i < vm->table.slots ? i : i & (half - 1));
@@ -62,7 +55,7 @@ void
 hash_init(vmem_t *vm)
 {
 	vm->table.chunk[0] = vm->table.first;
-	vm->table.slots = vm->table.room = TABLE_FIRST;
+	vm->table.slots = vm->table.half = vm->table.room = TABLE_FIRST;
 }
 
 /* ---- growing and shrinking by a slot ---------------------------------------------------------------- */
@@ -73,13 +66,14 @@ crowded(const vmem_t *vm)
 	return (vm->nbusy > vm->table.slots + vm->table.slots / 2);
 }
 
-static void
+static NOINLINE void
 grow(vmem_t *vm)
 {
 	uint32_t n = vm->table.slots;
-	btref *from = slot_at(vm, n - half_of(n)), *to = slot_at(vm, n), r;
+	btref *from = slot_at(vm, n - vm->table.half), *to = slot_at(vm, n), r;
 
-	vm->table.slots++;
+	if (++vm->table.slots == 2 * vm->table.half)
+		vm->table.half *= 2;
 	*to = 0;
 	while ((r = *from) != 0) {
 		struct vmem_btag *bt = bt_at(vm, r);
@@ -93,12 +87,15 @@ grow(vmem_t *vm)
 	}
 }
 
-static void
+static NOINLINE void
 shrink(vmem_t *vm)
 {
 	uint32_t n = --vm->table.slots;
-	btref *to = slot_at(vm, n - half_of(n)), *from = slot_at(vm, n);
+	btref *to, *from = slot_at(vm, n);
 
+	if (n < vm->table.half)
+		vm->table.half /= 2;
+	to = slot_at(vm, n - vm->table.half);
 	while (*to != 0)
 		to = &bt_at(vm, *to)->hash_next;
 	*to = *from;

@@ -66,8 +66,7 @@ leave(vmem_t *vm, struct vmem_btag *bt)
 static void
 resized(vmem_t *vm, struct vmem_btag *bt, vmem_size_t old)
 {
-	bins_remove(vm, bt, old);
-	bins_insert(vm, bt, bt_size(vm, bt));
+	bins_resize(vm, bt, old, bt_size(vm, bt));
 	index_update(vm, bt);
 }
 

@@ -92,6 +92,7 @@ struct bins {
 
 struct table {
 	uint32_t slots; /* in use, >= TABLE_FIRST; a linear hash: grows and shrinks by one */
+	uint32_t half;  /* the largest power of two at or below slots */
 	uint32_t room;  /* that the chunks have */
 	uint16_t chunks;
 	bool busy; /* somebody is fetching or returning a chunk */
@@ -208,6 +209,7 @@ bt_of_type(const vmem_t *vm, btref r, enum bt_type type) /* NULL: none there, or
 
 void bins_insert(vmem_t *vm, struct vmem_btag *bt, vmem_size_t size);
 void bins_remove(vmem_t *vm, struct vmem_btag *bt, vmem_size_t size);
+void bins_resize(vmem_t *vm, struct vmem_btag *bt, vmem_size_t old, vmem_size_t size);
 /* A segment of at least `size` off the tightest bin of which all are so large; NULL: none. */
 struct vmem_btag *bins_fit(vmem_t *vm, vmem_size_t size);
 /* Heads of the non-empty bins from the one of `size` upwards: the first, and the one after *bin. */
