@@ -9,6 +9,7 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/sysinfo.h>
@@ -196,4 +197,48 @@ uint64_t
 posix_address_limit(void)
 {
 	return (lower(rlimit(RLIMIT_AS), rlimit(RLIMIT_DATA)));
+}
+
+/* ---- the environment -------------------------------------------------------------------------------- */
+
+/*
+ * A program's first malloc may come before libc has its environment (.preinit_array). The kernel's
+ * copy is then read byte by byte: `at` characters of the name have matched, or we are past it.
+ */
+static const char *
+options_from_kernel(char *buf, size_t size)
+{
+	static const char name[] = "COOPER_OPTIONS=";
+	const size_t named = sizeof(name) - 1, other = SIZE_MAX;
+	int fd = open("/proc/self/environ", O_RDONLY | O_CLOEXEC);
+	size_t at = 0, len = 0;
+	char chunk[512];
+	ssize_t n;
+
+	while (fd >= 0 && (n = read(fd, chunk, sizeof(chunk))) > 0)
+		for (ssize_t i = 0; i < n; i++) {
+			char c = chunk[i];
+
+			if (at == named && len + 1 < size)
+				buf[len++] = c;
+			if (at == named && c == '\0')
+				goto out;
+			if (c == '\0')
+				at = 0;
+			else if (at < named)
+				at = c == name[at] ? at + 1 : other;
+		}
+out:
+	if (fd >= 0)
+		close(fd);
+	buf[len] = '\0';
+	return (len > 0 ? buf : NULL);
+}
+
+const char *
+posix_options_text(char *buf, size_t size)
+{
+	if (environ != NULL)
+		return (secure_getenv("COOPER_OPTIONS"));
+	return (getauxval(AT_SECURE) == 0 ? options_from_kernel(buf, size) : NULL);
 }

@@ -27,6 +27,7 @@ bool posix_real_cpus(void); /* are the core's CPUs the kernel's? */
 unsigned posix_possible_cpus(void); /* one more than the highest number there can be; read once */
 unsigned posix_allowed_cpus(void);  /* CPUs in the affinity mask */
 uint64_t posix_host_memory(void);   /* the smaller of the host's memory and the cgroups' limits */
+const char *posix_options_text(char *buf, size_t size); /* COOPER_OPTIONS; NULL: not set */
 uint64_t posix_address_limit(void); /* RLIMIT_AS or RLIMIT_DATA; UINT64_MAX if there is none */
 
 /* memory.c, cpu.c, percpu.c: their parts of machine_start() and machine_fork_*(). */

@@ -1,9 +1,6 @@
 /*
  * The posix machine's start: the default shape, the check of a shape, the order of the parts.
  */
-#define _GNU_SOURCE
-#include <stdlib.h>
-
 #include "posix.h"
 
 POSIX_HIDDEN struct machine_options posix_options = { .rseq = true };
@@ -42,7 +39,8 @@ default_ncpus(void)
 int
 machine_default_shape(struct machine_shape *shape, const char **why)
 {
-	const char *text = secure_getenv("COOPER_OPTIONS");
+	char buf[1024];
+	const char *text = posix_options_text(buf, sizeof(buf));
 	struct machine_options *o = &posix_options;
 	int error;
 
