@@ -19,6 +19,18 @@ void free_sized(void *, size_t);
 void free_aligned_sized(void *, size_t, size_t);
 void cfree(void *);
 
+/* The first malloc of all: libc has no environment yet, but the options count. */
+static void *made_first;
+
+static void
+allocate_first(void)
+{
+	made_first = malloc(100);
+}
+
+__attribute__((section(".preinit_array"), used)) static void (*const before_all)(
+    void) = allocate_first;
+
 /* Made before main, used in it. */
 static char *made_early;
 
@@ -57,6 +69,7 @@ it_is_cooper(void)
 	check(malloc_usable_size(p) == 144); /* no other malloc has this */
 	free(p);
 	check(strcmp(made_early, "made by a constructor") == 0);
+	check(malloc_usable_size(made_first) == 112);
 }
 
 static void
