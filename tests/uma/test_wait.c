@@ -10,9 +10,40 @@ static void *got;
 static void
 take_one(void *arg)
 {
+	void *item = uma_zalloc(zone, M_WAITOK);
+
 	(void)arg;
-	got = uma_zalloc(zone, M_WAITOK);
-	TEST_MUST(got != NULL);
+	TEST_MUST(item != NULL);
+	__atomic_store_n(&got, item, __ATOMIC_RELEASE);
+}
+
+static void
+count(const struct wait_info *w, void *n)
+{
+	(void)w;
+	++*(unsigned *)n;
+}
+
+/* A thread that sleeps for an item. One that still finds memory where we did not is no such. */
+static struct side_thread *
+start_sleeper(void **item, unsigned *n)
+{
+	struct side_thread *t;
+	unsigned sleepers;
+
+	for (;;) {
+		got = NULL;
+		t = side_start(take_one, NULL, -1);
+		do {
+			machine_park(machine_now() + 1000000);
+			sleepers = 0;
+			sync_each_wait(count, &sleepers);
+			if (sleepers > 0)
+				return (t);
+		} while (__atomic_load_n(&got, __ATOMIC_ACQUIRE) == NULL);
+		side_join(t);
+		item[(*n)++] = got;
+	}
 }
 
 /*
@@ -49,8 +80,7 @@ an_item_that_comes_back_ends_the_wait(void **state)
 				dry++; /* nor can reclaim find any */
 		}
 		assert_in_range(n, 100, nitems(item) - 1);
-		t = side_start(take_one, NULL, -1);
-		wait_for_sleepers("vmwait", 1);
+		t = start_sleeper(item, &n);
 		uma_zfree(zone, item[--n]);
 		side_join(t);
 		uma_zfree(zone, got);
