@@ -46,7 +46,8 @@ find_place(vmem_t *vm, struct request *rq, int flags, struct purse *purse, vmem_
 		if (bt == NULL && got == IMPORT_NO && vm->import != NULL)
 			got = import_span(vm, rq, flags, purse, &bt, startp);
 	}
-	*hopeless = bt == NULL && got == IMPORT_FUTILE && !import_could_wait(vm, rq);
+	rq->futile = got == IMPORT_FUTILE;
+	*hopeless = bt == NULL && rq->futile && !import_could_wait(vm, rq);
 	return (bt);
 }
 
@@ -86,7 +87,7 @@ attempt(vmem_t *vm, struct request *rq, int flags, vmem_addr_t *addrp)
 int
 vmem_take(vmem_t *vm, struct request *rq, int flags, vmem_addr_t *addrp)
 {
-	uint64_t seen;
+	struct arena_news seen;
 	int error;
 
 	if (!request_prepare(vm, rq))
@@ -96,9 +97,12 @@ vmem_take(vmem_t *vm, struct request *rq, int flags, vmem_addr_t *addrp)
 		return (0);
 	if ((flags & M_NOWAIT) != 0 || error != COOPER_EAGAIN)
 		return (COOPER_ENOMEM);
+	/* For an import: the child sleeps, where its own frees are noticed too. */
+	if (machine_thread_state()->importing != 0)
+		return (COOPER_ENOMEM);
 	seen = arena_wait_begin();
 	while ((error = attempt(vm, rq, flags, addrp)) == COOPER_EAGAIN)
-		seen = arena_wait_sleep(vm, seen, rq->size);
+		arena_wait_sleep(vm, &seen, rq->futile, rq->size);
 	arena_wait_end();
 	return (error);
 }

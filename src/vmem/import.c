@@ -4,7 +4,8 @@
  * The size asked for is the least that holds the request wherever it comes to lie, in whole import
  * quanta: size, what aligning can cost beyond the quantum, what a line not to be crossed can cost. A
  * window cannot be asked for; if the span that comes does not hold the request, the import was futile:
- * it goes back if the arena releases, and this request imports no more (H1).
+ * it goes back if the arena releases, and this attempt imports no more (H1). Nor does the next one
+ * begin because of that: what a futile import puts back is no news to who made one himself (wait.c).
  */
 #include "vmem/vmem_int.h"
 
@@ -41,6 +42,7 @@ enum import_result
 import_span(vmem_t *vm, struct request *rq, int flags, struct purse *purse, struct vmem_btag **btp,
     vmem_addr_t *startp)
 {
+	struct thread_state *ts = machine_thread_state();
 	vmem_size_t size = import_size(vm, rq);
 	struct vmem_btag *bt, *end;
 	vmem_addr_t addr;
@@ -48,14 +50,19 @@ import_span(vmem_t *vm, struct request *rq, int flags, struct purse *purse, stru
 
 	if (size == 0)
 		return (IMPORT_NO);
-	/* Sleeping in the parent is right only while nothing here could be freed instead: see wait.c. */
+	/*
+	 * A parent that is an arena does not let us sleep in it (vmem_take); another source may. That
+	 * is right only while nothing here could be freed instead.
+	 */
 	if ((flags & M_NOWAIT) == 0 && vm->nbusy > 0)
 		flags = (flags & ~M_WAITOK) | M_NOWAIT;
 	spare_hide(vm, purse);
 	mtx_unlock(&vm->lock);
+	ts->importing++;
 	error = (flags & M_NOWAIT) != 0 && inject_failure()
 		    ? COOPER_ENOMEM
 		    : vm->import(vm->import_arg, size, flags, &addr);
+	ts->importing--;
 	mtx_lock(&vm->lock);
 	spare_show(vm, purse);
 	if (error != 0)
@@ -69,8 +76,11 @@ import_span(vmem_t *vm, struct request *rq, int flags, struct purse *purse, stru
 		return (IMPORT_YES);
 	vm->counts.futile++;
 	bt = index_floor(vm, addr);
-	if (bt->type == BT_FREE && (end = span_of_free(vm, bt)) != NULL)
+	if (bt->type == BT_FREE && (end = span_of_free(vm, bt)) != NULL) {
+		ts->putting_back = true;
 		import_release(vm, purse, bt, end);
+		ts->putting_back = false;
+	}
 	return (IMPORT_FUTILE);
 }
 

@@ -276,6 +276,7 @@ struct request {
 	bool plain;         /* no shape to speak of */
 	bool cached;        /* of a size that belongs to a quantum cache */
 	bool refill;        /* for the cache itself, which does not drain itself to fill itself */
+	bool futile;        /* the last attempt made an import that did not help */
 };
 
 /* Fill in what is derived. False: no arena can hold it, it overflows. */
@@ -324,9 +325,13 @@ bool import_could_wait(vmem_t *vm, const struct request *rq);
 void arena_wait_start(void);
 void arena_wait_init(vmem_t *vm);
 void arena_wait_destroy(vmem_t *vm);
-uint64_t arena_wait_begin(void); /* before an attempt: what has happened so far */
-/* Sleep until more has happened than `seen`; returns what has. No lock held. */
-uint64_t arena_wait_sleep(vmem_t *vm, uint64_t seen, vmem_size_t need);
+struct arena_news { /* how often something that sleepers should know of has happened */
+	uint64_t events;   /* space or tags came back */
+	uint64_t putbacks; /* a futile import was undone */
+};
+struct arena_news arena_wait_begin(void); /* before an attempt: what has happened so far */
+/* Sleep until more has happened than *seen, which is then brought up to date. No lock held. */
+void arena_wait_sleep(vmem_t *vm, struct arena_news *seen, bool futile, vmem_size_t need);
 void arena_wait_end(void);
 bool arena_wait_anybody(void);     /* does anybody sleep on any arena? */
 void arena_wait_event(vmem_t *vm); /* space or tags came back; no lock held */

@@ -6,7 +6,12 @@
  * whose channel is the arena's name. An event is a free, an added span or a returned tag. It wakes the
  * sleepers of its own arena, and those of every arena that imports, since their next import may now
  * succeed: the thread that waits in a child arena is never asleep inside the parent, where a free in
- * the child would not be noticed.
+ * the child would not be noticed: an import function's M_WAITOK request to an arena fails instead
+ * of sleeping, and the child sleeps.
+ *
+ * What a futile import puts back is a put-back, not an event: it changes nothing but for those who
+ * failed while it was away. Who has made a futile import himself does not wake for put-backs, neither
+ * his own nor others', or such threads would keep themselves and each other awake for ever (H1).
  *
  * Nothing is lost: who frees changes the arena under its lock and reads the count of sleepers after
  * that; a sleeper raises the count before its attempt takes that lock. So either the attempt
@@ -17,7 +22,7 @@
 
 CORE_STATE static struct mtx vmem_wait_lock = MTX_INIT("vmem wait", RANK_WAIT);
 CORE_STATE static struct list slept_on = LIST_INIT(slept_on); /* arenas, by `sleepers` */
-CORE_STATE static uint64_t events;
+CORE_STATE static struct arena_news news;
 CORE_STATE static uint32_t nsleepers; /* written under the lock, read without */
 
 void
@@ -45,19 +50,19 @@ arena_wait_destroy(vmem_t *vm)
 }
 
 static void
-count_sleeper(int by, uint64_t *seen)
+count_sleeper(int by, struct arena_news *seen)
 {
 	mtx_lock(&vmem_wait_lock);
 	atomic_store_relaxed(&nsleepers, nsleepers + (uint32_t)by);
 	if (seen != NULL)
-		*seen = events;
+		*seen = news;
 	mtx_unlock(&vmem_wait_lock);
 }
 
-uint64_t
+struct arena_news
 arena_wait_begin(void)
 {
-	uint64_t seen;
+	struct arena_news seen;
 
 	count_sleeper(1, &seen);
 	return (seen);
@@ -69,11 +74,17 @@ arena_wait_end(void)
 	count_sleeper(-1, NULL);
 }
 
-uint64_t
-arena_wait_sleep(vmem_t *vm, uint64_t seen, vmem_size_t need)
+static bool
+is_news(const struct arena_news *seen, bool futile)
+{
+	return (news.events != seen->events || (!futile && news.putbacks != seen->putbacks));
+}
+
+void
+arena_wait_sleep(vmem_t *vm, struct arena_news *seen, bool futile, vmem_size_t need)
 {
 	mtx_lock(&vmem_wait_lock);
-	if (events == seen) {
+	while (!is_news(seen, futile)) {
 		vm->counts.sleeps++;
 		list_remove(&vm->sleepers);
 		list_append(&slept_on, &vm->sleepers);
@@ -81,9 +92,8 @@ arena_wait_sleep(vmem_t *vm, uint64_t seen, vmem_size_t need)
 		if (vm->wait.nwaiters == 0)
 			list_remove(&vm->sleepers);
 	}
-	seen = events;
+	*seen = news;
 	mtx_unlock(&vmem_wait_lock);
-	return (seen);
 }
 
 bool
@@ -98,7 +108,10 @@ arena_wait_event(vmem_t *vm)
 	if (!arena_wait_anybody())
 		return;
 	mtx_lock(&vmem_wait_lock);
-	events++;
+	if (machine_thread_state()->putting_back)
+		news.putbacks++;
+	else
+		news.events++;
 	LIST_EACH (l, &slept_on) {
 		vmem_t *other = list_entry(l, vmem_t, sleepers);
 
