@@ -114,6 +114,13 @@ R22_imports_merge(void **state)
 	teardown();
 }
 
+static void
+reclaim_nothing(vmem_t *arena, int flags)
+{
+	(void)arena;
+	(void)flags;
+}
+
 /* A window that no import meets: a bounded number of imports, then ENOMEM; all of it goes back. */
 static void
 H1_futile_imports_are_bounded(void **state)
@@ -124,6 +131,7 @@ H1_futile_imports_are_bounded(void **state)
 	for (int releases = 0; releases < 2; releases++) {
 		for (int flags = M_NOWAIT; flags <= M_WAITOK; flags++) {
 			setup(65536, 1024, releases);
+			vmem_set_reclaim(vm, reclaim_nothing);
 			assert_int_equal(vmem_xalloc(vm, 64, 0, 0, 0, 1 << 20, 2 << 20,
 					     flags | M_FIRSTFIT, &addr),
 			    COOPER_ENOMEM);
@@ -144,8 +152,8 @@ H2_next_fit_rounds_first(void **state)
 
 	(void)state;
 	setup(4096, 4096, true);
-	a = arena_get(vm, 17, M_NEXTFIT);
-	b = arena_get(vm, 1, M_NEXTFIT);
+	assert_int_equal(vmem_xalloc(vm, 17, 0, 0, 0, ANYWHERE, M_NOWAIT | M_NEXTFIT, &a), 0);
+	assert_int_equal(vmem_xalloc(vm, 1, 0, 0, 0, ANYWHERE, M_NOWAIT | M_NEXTFIT, &b), 0);
 	assert_int_equal(a % 16, 0);
 	assert_int_equal(b, a + 32);
 	arena_check(vm);
