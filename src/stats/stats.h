@@ -264,7 +264,7 @@ typedef void stats_print_t(void *arg, const char *line);
 void stats_table_head(enum stats_section s, stats_print_t *print, void *arg);
 void stats_table_row(enum stats_section s, const void *record, stats_print_t *print, void *arg);
 
-/* All tables of the running core: what a kernel prints on its console. Needs about 3 KiB of stack. */
+/* All tables of the running core: what a kernel prints on its console. Needs about 5 KiB of stack. */
 void stats_print_tables(stats_print_t *print, void *arg);
 
 #endif

@@ -17,7 +17,7 @@
 #include <stdint.h>
 
 #define STATS_BOARD_SUFFIX ".run"
-#define STATS_BOARD_MAGIC  0x31444f4252504f43ull /* "CPRBOD1" as a little-endian word, near enough */
+#define STATS_BOARD_MAGIC  0x636f6f7065720001ull /* "cooper", format 1 */
 #define STATS_BOARD_SLOTS  16384
 #define STATS_BOARD_PROBE  64 /* slots a pid may be in, from pid modulo the number of slots */
 

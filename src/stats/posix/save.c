@@ -19,18 +19,16 @@
 #include <unistd.h>
 #include "base/atomic.h"
 #include "stats/json.h"
+#include "stats/posix/baseline.h"
 #include "stats/posix/board.h"
 #include "stats/posix/save.h"
 
-#define MAX_TAGS       1024  /* larger arenas are saved without a histogram: an exit is short */
-#define BASELINE_WORDS 16384 /* room for the counters of a snapshot, 128 KiB; touched as used */
+#define MAX_TAGS 1024 /* larger arenas are saved without a histogram: an exit is short */
 
 static struct {
 	pid_t pid; /* whose state this is; another: we are in a child made by vfork */
 	struct stats_board *board;
 	struct stats_board_slot *slot;
-	uint64_t *baseline; /* counters of all records in the order of a snapshot */
-	size_t nbaseline;   /* how many are valid */
 } run;
 
 /* ---- the text ---------------------------------------------------------------------------------- */
@@ -60,106 +58,6 @@ buffer_write(void *arg, const char *text, size_t len)
 	}
 	memcpy(b->text + b->len, text, len);
 	b->len += len;
-}
-
-/* ---- the baseline ------------------------------------------------------------------------------ */
-
-/*
- * Entries of [key << 8 | n, n counters]. Records come in nearly the same order each time, so the
- * search starts where the last one ended.
- */
-struct baseline_visit {
-	struct stats_visitor next; /* gets the records made relative; none: only note */
-	size_t cursor;
-};
-
-static uint64_t
-record_key(enum stats_section s, const void *record)
-{
-	const struct stats_kind *kind = &stats_kinds[s];
-	uint64_t h = 0xcbf29ce484222325ull + s; /* FNV-1a */
-
-	for (unsigned i = 0; i < kind->nfields; i++) {
-		const struct stats_field *f = &kind->fields[i];
-		const unsigned char *at = (const unsigned char *)record + f->offset;
-
-		if (f->rule != STATS_KEY)
-			continue;
-		for (size_t k = 0; k < f->size && (f->type != STATS_STRING || at[k] != '\0'); k++)
-			h = (h ^ at[k]) * 0x100000001b3ull;
-	}
-	return (h);
-}
-
-static unsigned
-record_counters(enum stats_section s)
-{
-	unsigned n = 0;
-
-	for (unsigned i = 0; i < stats_kinds[s].nfields; i++)
-		n += stats_kinds[s].fields[i].rule == STATS_COUNT;
-	return (n);
-}
-
-/* The entry of this key, made if there is none; NULL: no room. */
-static uint64_t *
-baseline_entry(struct baseline_visit *v, uint64_t head, unsigned n)
-{
-	uint64_t *entry;
-
-	for (size_t seen = 0, at = v->cursor; seen < run.nbaseline; seen += 1 + (entry[0] & 0xff)) {
-		if (at >= run.nbaseline)
-			at = 0;
-		entry = &run.baseline[at];
-		at += 1 + (entry[0] & 0xff);
-		if (entry[0] == head) {
-			v->cursor = at;
-			return (entry + 1);
-		}
-	}
-	if (run.baseline == NULL || run.nbaseline + 1 + n > BASELINE_WORDS)
-		return (NULL);
-	entry = &run.baseline[run.nbaseline];
-	run.nbaseline += 1 + n;
-	*entry = head;
-	memset(entry + 1, 0, n * sizeof(*entry));
-	return (entry + 1);
-}
-
-static void
-baseline_record(void *arg, enum stats_section s, const void *record)
-{
-	struct baseline_visit *v = arg;
-	const struct stats_kind *kind = &stats_kinds[s];
-	unsigned n = record_counters(s);
-	union stats_record copy;
-	uint64_t *old = n == 0 ? NULL : baseline_entry(v, record_key(s, record) << 8 | n, n);
-
-	memcpy(&copy, record, kind->size);
-	for (unsigned i = 0; i < kind->nfields && old != NULL; i++) {
-		const struct stats_field *f = &kind->fields[i];
-		uint64_t *value = stats_number(f, &copy);
-		uint64_t now = *value;
-
-		if (f->rule != STATS_COUNT)
-			continue;
-		*value = now > *old ? now - *old : 0;
-		*old++ = now;
-	}
-	if (v->next.record != NULL)
-		v->next.record(v->next.arg, s, &copy);
-}
-
-static void
-baseline_start(void)
-{
-	void *at;
-
-	if (run.baseline != NULL)
-		return;
-	at = mmap(NULL, BASELINE_WORDS * sizeof(uint64_t), PROT_READ | PROT_WRITE,
-	    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	run.baseline = at == MAP_FAILED ? NULL : at;
 }
 
 /* ---- the board --------------------------------------------------------------------------------- */
@@ -262,7 +160,7 @@ describe(struct stats_process *p, const char *state)
 
 /* Between the collector and the JSON: relative counters, and the totals for the board. */
 struct saving {
-	struct baseline_visit visit;
+	struct stats_baseline visit;
 	struct stats_json out;
 	struct stats_totals totals;
 };
@@ -280,7 +178,7 @@ saving_record(void *arg, enum stats_section s, const void *record)
 static bool
 snapshot(struct stats_collector *c, struct saving *sv, struct buffer *b)
 {
-	struct stats_visitor out = { baseline_record, &sv->visit };
+	struct stats_visitor out = { stats_baseline_record, &sv->visit };
 
 	sv->visit.next = (struct stats_visitor){ saving_record, sv };
 	stats_json_start(&sv->out, c->sections, buffer_write, b);
@@ -322,7 +220,7 @@ save(const char *path, const char *state)
 		return;
 	if (!stats_peek_pid(&run.pid, c.root, &probe, sizeof(probe)))
 		c.peek = stats_peek_self; /* not allowed here, not even for ourselves */
-	baseline_start();
+	sv.visit = stats_baseline_start();
 	c.cpus = mmap(NULL, cpus, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	b.text = mmap(NULL, b.size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (c.cpus == MAP_FAILED)
@@ -372,15 +270,14 @@ stats_save_exec(const char *path)
 void
 stats_run_fork_child(void)
 {
-	struct baseline_visit visit = { 0 };
-	struct stats_visitor out = { baseline_record, &visit };
+	struct stats_baseline visit = stats_baseline_start();
+	struct stats_visitor out = { stats_baseline_record, &visit };
 	struct stats_collector c = { .peek = stats_peek_self,
 		.root = (uintptr_t)&cooper_stats_root,
 		.sections = STATS_ALL & ~(STATS_BIT(CPUS) | STATS_BIT(WAITS)) };
 	int saved = errno;
 
 	run.pid = getpid();
-	baseline_start();
 	stats_collect(&c, &out); /* alone in this process: memory cannot change under us */
 	if (run.board != NULL)
 		sign_on();
