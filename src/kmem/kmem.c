@@ -159,7 +159,8 @@ attempt(struct domain_iter *it, vm_size_t size, int flags, bool again, enum lack
 }
 
 /*
- * Repeat an attempt until it succeeds, or `rounds` times (0: for ever), waiting for what it lacks.
+ * Repeat an attempt until it succeeds, waiting for what it lacks; for a slab `rounds` times, and not
+ * once the keg has an item again (rounds 0: for ever).
  * Its own metadata is not among that: tags.c sees to it, so a want of tags is a want of pages or of
  * address space.
  */
@@ -181,6 +182,8 @@ attempt_waiting(struct domain_iter *it, vm_size_t size, int flags, unsigned roun
 		frees = vm_page_frees(domain);
 		kmem_wait_look(&w);
 		va = attempt(it, size, flags, true, &lack);
+		if (rounds != 0 && vm_wait_seen_elsewhere())
+			break;
 	}
 	kmem_wait_end(&w);
 	return (va);

@@ -109,7 +109,7 @@ int kmem_back_domain(vm_offset_t addr, vm_size_t size, int domain, int flags);
 bool kmem_pages_available(unsigned long n, struct domain_iter *it, int flags, int *first);
 /* kmem_malloc_domainset() whose M_WAITOK gives up after so many rounds of waiting; 0: never. */
 void *kmem_malloc_rounds(struct domainset *ds, vm_size_t size, int flags, unsigned rounds);
-#define KMEM_ROUNDS 2 /* a reclaim pass, then one sleep: what a slab back end waits */
+#define KMEM_ROUNDS 10 /* what a slab's back end waits before its keg looks again */
 /* Unmap and free the n pages at va. */
 void kmem_drain(vm_offset_t va, unsigned long n);
 
@@ -141,7 +141,7 @@ struct uma_backend;
 extern const struct uma_backend kmem_backend;       /* slabs.c */
 extern const struct table_memory kmem_table_memory; /* slabs.c: vmem's tables of busy segments */
 void kmem_fork_child(void);
-int kmem_start(void);                               /* 0 or an errno, line set */
+int kmem_start(void); /* 0 or an errno, line set */
 /* Keep one line for cooper_start_error(). Returns `error`. */
 int start_refuse(int error, const char *fmt, ...) PRINTFLIKE(2, 3);
 

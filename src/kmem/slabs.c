@@ -164,7 +164,8 @@ pcpu_alloc(uma_zone_t zone, vm_size_t bytes, int domain, uint8_t *sflag, int wai
 	if (va != 0 || (wait & M_WAITOK) == 0)
 		return ((void *)va);
 	kmem_wait_begin(&w, KMEM_WAIT_KVA);
-	for (unsigned round = 0; round < KMEM_ROUNDS && va == 0; round++) {
+	for (unsigned round = 0; round < KMEM_ROUNDS && va == 0 && !vm_wait_seen_elsewhere();
+	     round++) {
 		kmem_wait(&w, bytes);
 		kmem_wait_look(&w);
 		va = pcpu_attempt(bytes, wait);

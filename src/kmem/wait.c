@@ -78,7 +78,7 @@ kmem_wait_look(struct kmem_waiter *w)
 
 /*
  * The attempt failed: return when it may succeed. The first call, and each that no event ended in
- * time, runs a reclaim pass and returns.
+ * time, runs a reclaim pass and returns; a slab's wait ends also when its keg has an item again.
  */
 void
 kmem_wait(struct kmem_waiter *w, uint64_t need)
@@ -91,7 +91,7 @@ kmem_wait(struct kmem_waiter *w, uint64_t need)
 		return;
 	}
 	mtx_lock(&wait_lock);
-	if (events == w->seen)
+	if (events == w->seen && !vm_wait_seen_elsewhere())
 		timed_out = waitq_sleep(w->channel, &wait_lock, need,
 				machine_now() + w->interval) == COOPER_ETIMEDOUT;
 	mtx_unlock(&wait_lock);

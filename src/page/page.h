@@ -162,6 +162,7 @@ void vm_wait_free(int domain, enum page_class pclass, uint64_t seen);
 void vm_wait_watch(void);
 void vm_wait_unwatch(void);
 void vm_wait_elsewhere(void);
+bool vm_wait_seen_elsewhere(void); /* has there been one since this thread began to watch? */
 uint64_t vm_page_frees(int domain); /* pages that have come back since start; -1: all domains */
 
 /* How hard memory is wanted; the argument of lowmem handlers. */
@@ -195,8 +196,8 @@ extern void (*page_timer_hook)(void);
 #define PAGE_TIMER_NS 20000000000ull
 
 /*
- * Called when pages have come back to a domain that was below `severe`: "try again" for those who
- * wait on a channel of their own. The caller of vm_page_free*() may hold any lock below rank WAIT:
+ * Called when pages have come back to a domain that was below `severe`, and (domain -1) for each
+ * vm_wait_elsewhere(): "try again" for those who wait on a channel of their own. The caller of vm_page_free*() may hold any lock below rank WAIT:
  * the hook may take one of rank WAIT, no other.
  */
 extern void (*page_freed_hook)(int domain);

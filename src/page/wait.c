@@ -22,7 +22,7 @@ CORE_STATE struct mtx vm_lock;
 CORE_STATE uint32_t vm_waiters;
 CORE_STATE uint64_t vm_waits[COOPER_MAXDOMAIN];
 CORE_STATE static uint32_t vm_elsewhere = 1; /* vm_wait_elsewhere() calls; never 0 */
-CORE_STATE static uint64_t vm_events; /* things a waiter must not sleep through */
+CORE_STATE static uint64_t vm_events;        /* things a waiter must not sleep through */
 CORE_STATE static struct waitq vm_queue[COOPER_MAXDOMAIN + 1][PAGE_CLASSES];
 
 void
@@ -109,15 +109,18 @@ vm_wait_unwatch(void)
 void
 vm_wait_elsewhere(void)
 {
+	void (*freed)(int) = page_freed_hook;
+
 	mtx_lock(&vm_lock);
 	atomic_store_release(&vm_elsewhere, vm_elsewhere + 2); /* odd: never 0 */
 	page_wake_all_locked();
 	mtx_unlock(&vm_lock);
+	if (freed != NULL)
+		freed(-1);
 }
 
-/* Has something come back elsewhere since this thread began to watch for it? */
-static bool
-seen_elsewhere(void)
+bool
+vm_wait_seen_elsewhere(void)
 {
 	uint32_t watched = machine_thread_state()->watched;
 
@@ -205,7 +208,7 @@ vm_wait_free(int domain, enum page_class pclass, uint64_t seen)
 	(void)page_daemon_kick(domain); /* its thread repeats passes while it sees waiters */
 	while (events = wait_events(),
 	    (vm_page_frees(domain) == seen || !page_any_grants(domain, pclass)) &&
-		!seen_elsewhere()) {
+		!vm_wait_seen_elsewhere()) {
 		bool ours = !page_daemon_present(); /* no thread: the passes are for us to repeat */
 
 		if (wait_sleep(domain, pclass, events, ours ? machine_now() + interval : 0) ||

@@ -213,6 +213,38 @@ wait_for_addresses(void)
 	kmem_free(p, 16 * PAGE_SIZE);
 }
 
+/* No address and no page comes back, only an item of the very zone: that serves too. */
+static uma_zone_t full;
+
+static void
+take_item(void *arg)
+{
+	*(void **)arg = uma_zalloc(full, M_WAITOK);
+}
+
+static void
+wait_for_an_item(void)
+{
+	static void *item[16384];
+	struct side_thread *side;
+	unsigned n = 0;
+	void *p = NULL;
+
+	full = uma_zcreate("full", 1000, NULL, NULL, NULL, NULL, UMA_ALIGN_PTR, 0);
+	while (n < 100)
+		TEST_MUST((item[n++] = uma_zalloc(full, M_WAITOK)) != NULL);
+	while (kva_alloc(PAGE_SIZE) != 0)
+		;
+	while (n < 16384 && (item[n] = uma_zalloc(full, M_NOWAIT)) != NULL)
+		n++;
+	TEST_MUST(n > 0 && n < 16384);
+	side = side_start(take_item, &p, cooper_shape()->pin ? (int)cooper_shape()->ncpus - 1 : -1);
+	wait_for_sleepers("kva", 1);
+	uma_zfree(full, item[n / 2]);
+	side_join(side);
+	TEST_MUST(p == item[n / 2]);
+}
+
 /* An arena of somebody's needs tags, and there is no page for a slab of them. */
 struct ids {
 	vmem_t *vm;
@@ -292,6 +324,9 @@ waiters_are_woken_by_the_event(void **state)
 	on_shape(16 << 20, 4 << 20, wait_for_addresses);
 	on_shape(4 << 20, 32 << 20, wait_for_tags);
 	on_exact_shape(&shape, wait_for_tags);
+	shape = mapped_shape(16 << 20, 4 << 20);
+	on_exact_shape(&shape, wait_for_an_item);
+	shape = mapped_shape(4 << 20, 32 << 20);
 	on_exact_shape(&shape, wait_for_freed_tags);
 }
 
