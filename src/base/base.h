@@ -77,6 +77,13 @@ NORETURN void core_panic(const char *fmt, ...) PRINTFLIKE(1, 2);
 			core_panic(__VA_ARGS__);               \
 	} while (0)
 
+/*
+ * Misuse that the release shape survives: the debug shape stops, the release shape warns with the same
+ * line and goes on. True if there was any: the caller then refuses.
+ */
+#define MISUSE(cond, ...) (unlikely(cond) && core_misuse(__VA_ARGS__))
+bool core_misuse(const char *fmt, ...) PRINTFLIKE(1, 2);
+
 /* ---- text without libc -------------------------------------------------------------------------
  * core_vsnprintf knows %d %u %x %p %s %c %%, the lengths l, ll and z, the flags '-' and '0', a width
  * and a precision for %s (each may be '*'); panics, warnings and tables are written with it.

@@ -251,17 +251,40 @@ core_panic(const char *fmt, ...)
 	machine_panic(line);
 }
 
-void
-core_warn(const char *fmt, ...)
+static void
+warn(const char *fmt, va_list ap)
 {
 	char line[LINE_MAX];
-	va_list ap;
 	size_t len;
 
-	va_start(ap, fmt);
 	len = (size_t)core_vsnprintf(line, sizeof(line) - 1, fmt, ap);
-	va_end(ap);
 	len = MIN(len, sizeof(line) - 2);
 	line[len] = '\n';
 	machine_print(line, len + 1);
+}
+
+void
+core_warn(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	warn(fmt, ap);
+	va_end(ap);
+}
+
+NOINLINE bool
+core_misuse(const char *fmt, ...)
+{
+	char line[LINE_MAX];
+	va_list ap;
+
+	va_start(ap, fmt);
+	if (core_debug) {
+		core_vsnprintf(line, sizeof(line), fmt, ap);
+		machine_panic(line);
+	}
+	warn(fmt, ap);
+	va_end(ap);
+	return (true);
 }

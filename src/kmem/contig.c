@@ -80,23 +80,30 @@ fill_demand(const struct demand *dm, int domain, vm_offset_t va, unsigned long n
 	return (true);
 }
 
-/* Fill va from whichever domain can; *possible: is there one that ever could? */
+/* Fill va from whichever domain can. */
 static bool
 try_domains(const struct demand *dm, struct domain_iter *it, vm_offset_t va, unsigned long n,
     int flags, unsigned source, int tries)
 {
 	for (;;) {
 		while (domain_iter_next(it)) {
-			if (!vm_page_domain_can(
-				it->domain, dm->low, dm->high, dm->contiguous ? n : 1))
-				domain_iter_remove(it);
-			else if (fill_demand(dm, it->domain, va, n, flags, source))
+			if (fill_demand(dm, it->domain, va, n, flags, source))
 				return (true);
 		}
 		if (--tries == 0 || !domain_iter_restart(it))
 			return (false);
 		(void)page_daemon_pass(-1, PRESSURE_SEVERE);
 	}
+}
+
+/* Is there a domain that could meet the demand if all of it were free? Those that could not go. */
+static bool
+possible(const struct demand *dm, struct domain_iter *it, unsigned long n)
+{
+	while (domain_iter_next(it))
+		if (!vm_page_domain_can(it->domain, dm->low, dm->high, dm->contiguous ? n : 1))
+			domain_iter_remove(it);
+	return (domain_iter_restart(it));
 }
 
 static void *
@@ -117,7 +124,8 @@ alloc_demand(const struct demand *dm, struct domainset *ds, vm_size_t size, int 
 	first = kmem_arena_of(
 	    (flags & M_EXEC) != 0 ? SOURCE_EXEC : SOURCE_DOMAIN + (unsigned)it.domain);
 	(void)domain_iter_restart(&it);
-
+	if (!possible(dm, &it, atop(size)))
+		return (NULL); /* before anybody waits for addresses */
 	va = kmem_kva(first, size, 0, &from);
 	if (va == 0 && (flags & M_WAITOK) != 0 && size <= cooper_shape()->kva_size) {
 		kmem_wait_begin(&w, KMEM_WAIT_KVA);

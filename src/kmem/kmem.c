@@ -285,6 +285,20 @@ range_ok(const char *func, vm_offset_t addr, vm_size_t size)
 	return (ok);
 }
 
+/* Mapping over a page would lose it. */
+static bool
+range_is_bare(const char *func, vm_offset_t addr, vm_size_t size)
+{
+	for (vm_offset_t va = addr; va - addr < size; va += PAGE_SIZE) {
+		if (likely(page_of_va(va) == NULL))
+			continue;
+		CHECK(false, "%s: %#lx, %zu bytes: there is a page at %#lx already", func,
+		    (unsigned long)addr, size, (unsigned long)va);
+		return (false);
+	}
+	return (true);
+}
+
 int
 kmem_back_domain(vm_offset_t addr, vm_size_t size, int domain, int flags)
 {
@@ -294,7 +308,8 @@ kmem_back_domain(vm_offset_t addr, vm_size_t size, int domain, int flags)
 	uint64_t frees;
 	int first;
 
-	if (!request_ok("kmem_back", &size, flags) || !range_ok("kmem_back", addr, size))
+	if (!request_ok("kmem_back", &size, flags) || !range_ok("kmem_back", addr, size) ||
+	    !range_is_bare("kmem_back", addr, size))
 		return (COOPER_EINVAL);
 	domain_iter_start(&it, domain < 0 ? NULL : &fixed);
 	if ((flags & M_WAITOK) != 0 && !possible(size, &it))

@@ -4,6 +4,7 @@
  * statistics, as in the field.
  */
 #include "malloc/malloc_int.h"
+#include "uma/uma_int.h"
 
 #define MALLOC_FLAGS (M_NOWAIT | M_WAITOK | M_ZERO | M_NODUMP | M_USE_RESERVE | M_NORECLAIM)
 
@@ -172,7 +173,11 @@ cooper_contigmalloc(size_t size, struct malloc_type *type, int flags, vm_paddr_t
 size_t
 malloc_block_size(const char *func, const void *p, unsigned code)
 {
-	MUST(code != MALLOC_CODE_NONE, "%s: address %p is not an allocated block", func, p);
+	MUST(code != MALLOC_CODE_NONE &&
+		 (malloc_code_is_class(code) || ((vm_offset_t)p & PAGE_MASK) == 0),
+	    "%s: address %p is not an allocated block", func, p);
+	if (unlikely(core_debug) && malloc_code_is_class(code))
+		(void)check_free(malloc_zones[code - MALLOC_CODE_CLASS], func, (void *)p);
 	return (malloc_code_is_class(code) ? malloc_class_size(code - MALLOC_CODE_CLASS)
 					   : malloc_large_size(p));
 }
@@ -232,12 +237,14 @@ cooper_realloc(void *p, size_t size, struct malloc_type *type, int flags)
 	size_t old;
 	void *q;
 
+	if (!request_ok("realloc", type, flags))
+		return (NULL);
 	if (p == NULL)
-		return (cooper_malloc(size, type, flags));
+		return (alloc(size, 0, NULL, type, flags));
 	old = malloc_block_size("realloc", p, malloc_code(p));
 	if (size <= old && (size > old / 2 || old == malloc_class_size(0)))
 		return (p);
-	q = cooper_malloc(size, type, flags);
+	q = alloc(size, 0, NULL, type, flags);
 	if (q != NULL) {
 		memcpy(q, p, MIN(old, size));
 		cooper_free(p, type);

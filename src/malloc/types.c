@@ -52,8 +52,6 @@ malloc_type_adopt(struct malloc_type *type, struct malloc_type_stats *stats)
 void
 malloc_init(struct malloc_type *type)
 {
-	CHECK((type->ks_flags & MALLOC_TYPE_LISTED) == 0 || type->ks_stats != NULL,
-	    "malloc_init: type %s is in use already", type->ks_shortdesc);
 	(void)malloc_type_ready(type, M_WAITOK);
 }
 
@@ -116,8 +114,12 @@ malloc_count_alloc(struct malloc_type *type, size_t bytes, bool large)
 void
 malloc_count_free(struct malloc_type *type, size_t bytes)
 {
-	struct malloc_type_stats *s = &type->ks_stats[machine_cpu()];
+	struct malloc_type_stats *s;
 
+	/* A type may free what it never allocated; its counters then begin here, if there is memory. */
+	if (unlikely(!malloc_type_ready(type, M_NOWAIT)))
+		return;
+	s = &type->ks_stats[machine_cpu()];
 	atomic_add_relaxed(&s->numfrees, 1);
 	atomic_add_relaxed(&s->memfreed, bytes);
 }

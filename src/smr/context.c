@@ -55,7 +55,8 @@ smr_create(const char *name, int limit, int flags)
 	    (flags & ~(SMR_LAZY | SMR_DEFERRED)) == 0 && (limit > 0 || (flags & SMR_DEFERRED) == 0);
 
 	CHECK(sane, "%s: %s: limit %d, flags 0x%x", __func__, name, limit, (unsigned)flags);
-	if (!sane || inject_failure())
+	CHECK(name != NULL, "%s: no name", __func__);
+	if (!sane || name == NULL || inject_failure())
 		return (NULL);
 	smr = get_spare();
 	if (smr == NULL)

@@ -143,7 +143,7 @@ leave(struct smr *smr, const char *func)
 void
 smr_enter(smr_t smr)
 {
-	CHECK((smr->flags & SMR_LAZY) == 0, "%s: %s is lazy", __func__, smr->name);
+	(void)MISUSE((smr->flags & SMR_LAZY) != 0, "%s: %s is lazy", __func__, smr->name);
 	enter(smr, __func__);
 }
 
@@ -156,7 +156,7 @@ smr_exit(smr_t smr)
 void
 smr_lazy_enter(smr_t smr)
 {
-	CHECK((smr->flags & SMR_LAZY) != 0, "%s: %s is not lazy", __func__, smr->name);
+	(void)MISUSE((smr->flags & SMR_LAZY) == 0, "%s: %s is not lazy", __func__, smr->name);
 	enter(smr, __func__);
 }
 
@@ -271,8 +271,8 @@ wait_for(struct smr *smr, smr_seq_t goal)
 bool
 smr_poll(smr_t smr, smr_seq_t goal, bool wait)
 {
-	CHECK(!wait || (smr->flags & SMR_LAZY) == 0, "%s: %s is lazy and may not wait", __func__,
-	    smr->name);
+	(void)MISUSE(wait && (smr->flags & SMR_LAZY) != 0, "%s: %s is lazy and may not wait",
+	    __func__, smr->name);
 	if (likely(reached(smr, goal)))
 		return (true);
 	push(smr, goal, false);

@@ -67,7 +67,7 @@ cache_unload(struct percpu *c, int slot)
 	struct uma_bucket *b = bucket_of(c, slot);
 
 	if (b != NULL)
-		b->count = (uint8_t)s->count;
+		b->count = s->count;
 	c->owner[slot] = NULL;
 	s->items = NULL;
 	s->count = 0;
@@ -210,13 +210,17 @@ uma_zalloc_arg(uma_zone_t zone, void *udata, int flags)
 {
 	void *item = uma_zalloc_fast(zone);
 
-	if (unlikely(item == NULL)) {
-		CHECK((zone->flags & UMA_ZONE_SMR) == 0,
-		    "uma_zalloc: zone %s is an SMR zone: uma_zalloc_smr() is for it", zone->name);
-		return (uma_zalloc_slow(zone, udata, flags));
-	}
-	if (likely((zone->flags & ZF_CTORDTOR) == 0 && (flags & M_ZERO) == 0))
+	if (likely(item != NULL) &&
+	    likely((zone->flags & (ZF_CTORDTOR | UMA_ZONE_SMR)) == 0 && (flags & M_ZERO) == 0))
 		return (item);
+	if (MISUSE((zone->flags & UMA_ZONE_SMR) != 0,
+		"uma_zalloc: zone %s is an SMR zone: uma_zalloc_smr() is for it", zone->name)) {
+		if (item != NULL)
+			uma_zfree_smr(zone, item);
+		return (NULL);
+	}
+	if (item == NULL)
+		return (uma_zalloc_slow(zone, udata, flags));
 	return (item_ctor(zone, item, udata, flags, SKIP_NONE));
 }
 
@@ -359,7 +363,8 @@ uma_zfree_arg(uma_zone_t zone, void *item, void *udata)
 	if (likely(item != NULL && (zone->flags & (ZF_CTORDTOR | UMA_ZONE_SMR)) == 0) &&
 	    likely(uma_zfree_fast(zone, item)))
 		return;
-	CHECK((zone->flags & UMA_ZONE_SMR) == 0 || item == NULL,
+	/* Warned of, then freed as it must be: dropping it would only add a leak. */
+	(void)MISUSE((zone->flags & UMA_ZONE_SMR) != 0 && item != NULL,
 	    "uma_zfree: zone %s is an SMR zone: uma_zfree_smr() is for it", zone->name);
 	uma_zfree_slow(zone, item, udata);
 }

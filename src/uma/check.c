@@ -24,15 +24,13 @@ bool
 check_alloc(struct uma_zone *zone, const char *func, int flags)
 {
 	MUST(!zone->dying, "%s: zone %s is destroyed", func, zone->name);
-	if (unlikely(bad_flags(flags))) {
-		CHECK(false, "%s: zone %s: flags 0x%x contradict each other", func, zone->name,
-		    (unsigned)flags);
+	if (MISUSE(bad_flags(flags), "%s: zone %s: flags 0x%x contradict each other", func,
+		zone->name, (unsigned)flags) ||
+	    MISUSE((flags & (M_WAITOK | M_NOWAIT)) == 0,
+		"%s: zone %s: neither M_WAITOK nor M_NOWAIT in flags 0x%x", func, zone->name,
+		(unsigned)flags))
 		return (false);
-	}
 	if (unlikely(core_debug)) {
-		CHECK((flags & (M_WAITOK | M_NOWAIT)) != 0,
-		    "%s: zone %s: neither M_WAITOK nor M_NOWAIT in flags 0x%x", func, zone->name,
-		    (unsigned)flags);
 		CHECK(!percpu_entered(), "%s: zone %s: within a per-CPU section", func, zone->name);
 		if ((flags & M_WAITOK) != 0)
 			sync_assert_may_sleep(func);
@@ -75,10 +73,8 @@ check_free(struct uma_zone *zone, const char *func, void *item)
 bool
 check_setter(struct uma_zone *zone, const char *func, bool used)
 {
-	CHECK(!used, "%s: zone %s has allocated items already", func, zone->name);
-	if (used)
-		core_warn("%s: zone %s has allocated items already: refused", func, zone->name);
-	return (!used);
+	return (
+	    !MISUSE(used, "%s: zone %s has allocated items already: refused", func, zone->name));
 }
 
 /* Debug: the item is a user's from now on, or no longer. */

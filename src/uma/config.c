@@ -40,8 +40,7 @@ bound_caches(struct uma_zone *zone, unsigned nitems)
 int
 uma_zone_set_max(uma_zone_t zone, int nitems)
 {
-	CHECK(nitems > 0, "uma_zone_set_max: zone %s: %d items", zone->name, nitems);
-	if (nitems <= 0)
+	if (MISUSE(nitems <= 0, "uma_zone_set_max: zone %s: %d items", zone->name, nitems))
 		return (0);
 	if ((zone->flags & ZF_LIMIT) == 0 &&
 	    !check_setter(zone, "uma_zone_set_max", atomic_load_relaxed(&zone->used)))
@@ -59,8 +58,8 @@ uma_zone_set_max(uma_zone_t zone, int nitems)
 void
 uma_zone_set_maxcache(uma_zone_t zone, int nitems)
 {
-	CHECK(nitems >= 0, "uma_zone_set_maxcache: zone %s: %d items", zone->name, nitems);
-	bound_caches(zone, nitems < 0 ? 0 : (unsigned)nitems);
+	if (!MISUSE(nitems < 0, "uma_zone_set_maxcache: zone %s: %d items", zone->name, nitems))
+		bound_caches(zone, (unsigned)nitems);
 }
 
 int
@@ -147,14 +146,16 @@ uma_zone_set_zfini(uma_zone_t zone, uma_fini zfini)
 void
 uma_zone_set_allocf(uma_zone_t zone, uma_alloc allocf)
 {
-	if (keg_setter(zone, "uma_zone_set_allocf"))
+	if (keg_setter(zone, "uma_zone_set_allocf") &&
+	    !MISUSE(allocf == NULL, "uma_zone_set_allocf: zone %s: NULL", zone->name))
 		zone->keg->allocf = allocf;
 }
 
 void
 uma_zone_set_freef(uma_zone_t zone, uma_free freef)
 {
-	if (keg_setter(zone, "uma_zone_set_freef"))
+	if (keg_setter(zone, "uma_zone_set_freef") &&
+	    !MISUSE(freef == NULL, "uma_zone_set_freef: zone %s: NULL", zone->name))
 		zone->keg->freef = freef;
 }
 
@@ -167,10 +168,9 @@ uma_zone_set_freef(uma_zone_t zone, uma_free freef)
 void
 uma_zone_reserve(uma_zone_t zone, int nitems)
 {
-	if (!keg_setter(zone, "uma_zone_reserve"))
-		return;
-	CHECK(nitems >= 0, "uma_zone_reserve: zone %s: %d items", zone->name, nitems);
-	zone->keg->reserve = nitems < 0 ? 0 : (uint32_t)nitems;
+	if (keg_setter(zone, "uma_zone_reserve") &&
+	    !MISUSE(nitems < 0, "uma_zone_reserve: zone %s: %d items", zone->name, nitems))
+		zone->keg->reserve = (uint32_t)nitems;
 }
 
 /*
@@ -184,10 +184,15 @@ uma_prealloc(uma_zone_t zone, int nitems)
 	unsigned slabs, d = 0;
 
 	MUST(keg != NULL, "uma_prealloc: zone %s has no keg", zone->name);
-	CHECK(nitems >= 0, "uma_prealloc: zone %s: %d items", zone->name, nitems);
-	if (nitems <= 0)
+	if (MISUSE(nitems < 0, "uma_prealloc: zone %s: %d items", zone->name, nitems))
 		return;
-	for (slabs = howmany((unsigned)nitems, keg->ipers); slabs > 0; slabs--) {
+	slabs = howmany((unsigned)nitems, keg->ipers);
+	if (MISUSE((keg->flags & ZF_RESKVA) != 0 &&
+		       slabs > keg->kva_slabs - keg_pages(keg) / keg->ppera,
+		"uma_prealloc: zone %s: %d items are more than its reserved addresses hold",
+		zone->name, nitems))
+		return;
+	for (; slabs > 0; slabs--) {
 		for (unsigned tries = 0; !keg_add_slab(keg, (int)d, M_NOWAIT); tries++) {
 			d = (d + 1) % uma_ndomains;
 			if (tries >= uma_ndomains && keg_add_slab(keg, UMA_ANYDOMAIN, M_WAITOK))
@@ -248,10 +253,14 @@ uma_zone_reserve_kva(uma_zone_t zone, int nitems)
 
 	if (!keg_setter(zone, "uma_zone_reserve_kva"))
 		return (0);
-	CHECK(nitems > 0, "uma_zone_reserve_kva: zone %s: %d items", zone->name, nitems);
-	if (nitems <= 0)
+	if (MISUSE(nitems <= 0 || (keg->flags & ZF_RESKVA) != 0,
+		"uma_zone_reserve_kva: zone %s: %d items, or addresses are reserved already",
+		zone->name, nitems))
 		return (0);
 	slabs = howmany((uint32_t)nitems, keg->ipers);
+	/* More than there could be: of addresses, or for an int. */
+	if (slabs > INT32_MAX / keg->ipers || slabs > atop(cooper_shape()->kva_size) / keg->ppera)
+		return (0);
 	if (!cooper_shape()->direct_map || keg->ppera > 1) {
 		bytes = ptoa((vm_size_t)slabs * keg->ppera);
 		keg->kva = uma_backend.kva != NULL ? uma_backend.kva(bytes) : 0;

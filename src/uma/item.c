@@ -44,6 +44,7 @@ zone_import(struct uma_zone *zone, void **store, int max, int domain, int flags)
 	n = zone->import(zone->arg, store, max, domain, flags & ~M_ZERO);
 	MUST(
 	    n >= 0 && n <= max, "uma: zone %s: import of %d items returned %d", zone->name, max, n);
+	CHECK(n == 0 || store[n - 1] != NULL, "uma: zone %s: import gave a NULL item", zone->name);
 	for (i = 0; i < n; i++) {
 		if (keg_is_trashed(zone))
 			trash_check("import", zone->name, store[i], zone->size);
@@ -146,6 +147,8 @@ zone_alloc_item(struct uma_zone *zone, void *udata, int domain, bool strict, int
 		n = keg_import(zone, &item, 1, domain, true, flags & ~M_ZERO);
 	else
 		n = zone->import(zone->arg, &item, 1, domain, flags & ~M_ZERO);
+	MUST(n == 0 || (n == 1 && item != NULL), "uma: zone %s: import of 1 item returned %d, %p",
+	    zone->name, n, item);
 	if (!atomic_load_relaxed(&zone->used))
 		atomic_store_relaxed(&zone->used, true);
 	if (n == 1 && keg_is_trashed(zone))
@@ -207,14 +210,17 @@ uma_zalloc_domain(uma_zone_t zone, void *udata, int domain, int flags)
 {
 	void *item;
 
-	CHECK(domain >= 0 && domain < (int)uma_ndomains, "uma_zalloc_domain: zone %s: domain %d",
-	    zone->name, domain);
-	if (domain < 0 || domain >= (int)uma_ndomains)
+	if (MISUSE(domain < 0 || domain >= (int)uma_ndomains,
+		"uma_zalloc_domain: zone %s: domain %d", zone->name, domain))
 		return (NULL);
 	if (uma_ndomains == 1)
 		return (uma_zalloc_arg(zone, udata, flags));
-	CHECK((zone->flags & UMA_ZONE_FIRSTTOUCH) != 0,
-	    "uma_zalloc_domain: zone %s is not first-touch", zone->name);
+	if (MISUSE((zone->flags & UMA_ZONE_FIRSTTOUCH) == 0,
+		"uma_zalloc_domain: zone %s is not first-touch", zone->name) ||
+	    MISUSE((zone->flags & UMA_ZONE_SMR) != 0,
+		"uma_zalloc_domain: zone %s is an SMR zone: uma_zalloc_smr() is for it",
+		zone->name))
+		return (NULL);
 	if (!check_alloc(zone, "uma_zalloc_domain", flags))
 		return (NULL);
 	item = take_from_depot(zone, domain);

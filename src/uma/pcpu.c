@@ -15,15 +15,17 @@ uma_pcpu_item(void *base, unsigned cpu)
 void *
 uma_zalloc_pcpu_arg(uma_zone_t zone, void *udata, int flags)
 {
-	CHECK((zone->flags & UMA_ZONE_PCPU) != 0, "uma_zalloc_pcpu: zone %s is not a PCPU zone",
-	    zone->name);
+	if (MISUSE((zone->flags & UMA_ZONE_PCPU) == 0,
+		"uma_zalloc_pcpu: zone %s is not a PCPU zone", zone->name))
+		return (NULL);
 	return (uma_zalloc_arg(zone, udata, flags));
 }
 
 void
 uma_zfree_pcpu_arg(uma_zone_t zone, void *item, void *udata)
 {
-	CHECK((zone->flags & UMA_ZONE_PCPU) != 0, "uma_zfree_pcpu: zone %s is not a PCPU zone",
-	    zone->name);
+	/* Warned of, then freed as it must be: dropping it would only add a leak. */
+	(void)MISUSE((zone->flags & UMA_ZONE_PCPU) == 0,
+	    "uma_zfree_pcpu: zone %s is not a PCPU zone", zone->name);
 	uma_zfree_arg(zone, item, udata);
 }

@@ -45,8 +45,7 @@ check_request(const char *func, int req, int domain)
 	bool ok = req >= UMA_RECLAIM_DRAIN && req <= UMA_RECLAIM_TRIM && domain >= UMA_ANYDOMAIN &&
 		  domain < (int)uma_ndomains;
 
-	CHECK(ok, "%s: request %d, domain %d", func, req, domain);
-	return (ok);
+	return (!MISUSE(!ok, "%s: request %d, domain %d", func, req, domain));
 }
 
 void

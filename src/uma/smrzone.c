@@ -22,12 +22,13 @@ smr_bucket_ready(struct uma_zone *zone, struct uma_bucket *b)
 void
 uma_zone_set_smr(uma_zone_t zone, struct smr *smr)
 {
-	if (!check_setter(zone, "uma_zone_set_smr", zone->used))
-		return;
-	MUST(smr != NULL, "uma_zone_set_smr: zone %s: no smr", zone->name);
-	CHECK((smr->flags & SMR_LAZY) == 0,
-	    "uma_zone_set_smr: zone %s: %s is lazy, and drains must wait", zone->name, smr->name);
-	if ((smr->flags & SMR_LAZY) != 0)
+	if (!check_setter(zone, "uma_zone_set_smr", zone->used) ||
+	    MISUSE(smr == NULL, "uma_zone_set_smr: zone %s: no smr", zone->name) ||
+	    MISUSE(zone->smr != NULL, "uma_zone_set_smr: zone %s has %s already", zone->name,
+		zone->smr->name) ||
+	    MISUSE((smr->flags & SMR_LAZY) != 0,
+		"uma_zone_set_smr: zone %s: %s is lazy, and drains must wait", zone->name,
+		smr->name))
 		return;
 	zone->smr = smr;
 	zone->flags |= UMA_ZONE_SMR;
@@ -51,12 +52,9 @@ uma_zalloc_smr(uma_zone_t zone, int flags)
 {
 	void *item;
 
-	if (unlikely(core_debug || (zone->flags & UMA_ZONE_SMR) == 0)) {
-		CHECK((zone->flags & UMA_ZONE_SMR) != 0,
-		    "uma_zalloc_smr: zone %s is not an SMR zone", zone->name);
-		if ((zone->flags & UMA_ZONE_SMR) == 0)
-			return (NULL);
-	}
+	if (MISUSE((zone->flags & UMA_ZONE_SMR) == 0, "uma_zalloc_smr: zone %s is not an SMR zone",
+		zone->name))
+		return (NULL);
 	item = percpu_pop(zone->cache);
 	if (likely(item != NULL)) {
 		if (likely((zone->flags & ZF_CTORDTOR) == 0 && (flags & M_ZERO) == 0))
@@ -74,10 +72,11 @@ uma_zalloc_smr(uma_zone_t zone, int flags)
 void
 uma_zfree_smr(uma_zone_t zone, void *item)
 {
-	CHECK((zone->flags & UMA_ZONE_SMR) != 0, "uma_zfree_smr: zone %s is not an SMR zone",
-	    zone->name);
 	MUST(item != NULL, "uma_zfree_smr: zone %s: NULL", zone->name);
-	if (likely(percpu_push_free(zone->cache, item)))
+	if (likely(percpu_push_free(zone->cache, item))) /* closed for ever in other zones */
 		return;
+	/* Warned of, then freed as it must be: dropping it would only add a leak. */
+	(void)MISUSE((zone->flags & UMA_ZONE_SMR) == 0, "uma_zfree_smr: zone %s is not an SMR zone",
+	    zone->name);
 	uma_zfree_slow(zone, item, NULL);
 }

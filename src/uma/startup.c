@@ -127,8 +127,8 @@ uma_fork_child(void)
 void
 uma_set_cache_align_mask(unsigned mask)
 {
-	CHECK(is_pow2((uint64_t)mask + 1), "uma_set_cache_align_mask: 0x%x is not a mask", mask);
-	if (is_pow2((uint64_t)mask + 1))
+	if (!MISUSE(!is_pow2((uint64_t)mask + 1) || mask >= PAGE_SIZE,
+		"uma_set_cache_align_mask: 0x%x is not a mask below a page", mask))
 		cache_align_mask = mask;
 }
 

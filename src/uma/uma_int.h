@@ -45,7 +45,14 @@
 #define UMA_TAIL_CPUS       8  /* up to here a zone's per-CPU parts are part of the zone itself */
 #define UMA_HASH_MIN        32 /* slots of a NOTPAGE keg's first table */
 
-/* Flags of zones and kegs beyond the public ones. */
+/* The public flags of zones, and those beyond them. */
+#define UMA_ZONE_PUBLIC                                                                           \
+	((uint32_t)(UMA_ZONE_UNMANAGED | UMA_ZONE_ZINIT | UMA_ZONE_CONTIG | UMA_ZONE_NOTOUCH |    \
+		    UMA_ZONE_MALLOC | UMA_ZONE_NOFREE | UMA_ZONE_MTXCLASS | UMA_ZONE_VM |         \
+		    UMA_ZONE_NOTPAGE | UMA_ZONE_SECONDARY | UMA_ZONE_NOBUCKET |                   \
+		    UMA_ZONE_MAXBUCKET | UMA_ZONE_CACHESPREAD | UMA_ZONE_NODUMP | UMA_ZONE_PCPU | \
+		    UMA_ZONE_FIRSTTOUCH | UMA_ZONE_ROUNDROBIN | UMA_ZONE_SMR | UMA_ZONE_NOKASAN | \
+		    UMA_ZONE_NOTRIM))
 #define ZF_OFFPAGE  0x00200000u /* slab headers live elsewhere */
 #define ZF_HASH     0x00400000u /* slabs are found through the keg's hash */
 #define ZF_VTOSLAB  0x00800000u /* slabs are found through struct vm_page */

@@ -218,8 +218,12 @@ check_create(const char *name, size_t size, uint32_t align, uint32_t flags)
 	struct keg_layout layout;
 	const char *why = NULL;
 
-	if (!is_pow2((uint64_t)align + 1))
+	if (name == NULL)
+		why = "no name";
+	else if (!is_pow2((uint64_t)align + 1))
 		why = "alignment is not a mask";
+	else if (align >= PAGE_SIZE)
+		why = "alignment is over a page";
 	else if ((flags & UMA_ZONE_SECONDARY) != 0)
 		why = "uma_zsecond_create() makes secondary zones";
 	else if ((flags & (UMA_ZONE_FIRSTTOUCH | UMA_ZONE_ROUNDROBIN)) ==
@@ -229,11 +233,8 @@ check_create(const char *name, size_t size, uint32_t align, uint32_t flags)
 		why = "headers below kmem must be in the slab";
 	else if (!keg_layout(&q, &layout))
 		why = "no slab can hold such an item";
-	if (why == NULL)
-		return (true);
-	CHECK(false, "uma_zcreate: zone %s: %s (size %zu, align 0x%x)", name, why, size, align);
-	core_warn("uma_zcreate: zone %s: %s (size %zu, align 0x%x)", name, why, size, align);
-	return (false);
+	return (!MISUSE(why != NULL, "uma_zcreate: zone %s: %s (size %zu, align 0x%x, flags 0x%x)",
+	    name != NULL ? name : "?", why, size, align, (unsigned)flags));
 }
 
 /* A context of the zone's own, if it is to be an SMR zone; false if there is no memory for one. */
@@ -286,7 +287,10 @@ uma_zcreate(const char *name, size_t size, uma_ctor ctor, uma_dtor dtor, uma_ini
 	if ((flags & (UMA_ZONE_FIRSTTOUCH | UMA_ZONE_ROUNDROBIN)) == 0)
 		flags |=
 		    (flags & UMA_ZONE_NOTPAGE) != 0 ? UMA_ZONE_ROUNDROBIN : UMA_ZONE_FIRSTTOUCH;
-	return (zone_create(name, size, ctor, dtor, init, fini, mask, flags & 0x1fffff));
+	if (MISUSE((flags & ~UMA_ZONE_PUBLIC) != 0, "uma_zcreate: zone %s: unknown flags 0x%x",
+		name != NULL ? name : "?", (unsigned)flags))
+		return (NULL);
+	return (zone_create(name, size, ctor, dtor, init, fini, mask, flags));
 }
 
 uma_zone_t
@@ -295,6 +299,9 @@ uma_zsecond_create(const char *name, uma_ctor ctor, uma_dtor dtor, uma_init zini
 {
 	struct uma_zone *zone;
 
+	if (MISUSE(name == NULL, "uma_zsecond_create: no name, on zone %s", primary->name))
+		return (NULL);
+	MUST(!primary->dying, "uma_zsecond_create: zone %s: %s is destroyed", name, primary->name);
 	MUST(primary->keg != NULL, "uma_zsecond_create: zone %s: %s has no keg", name,
 	    primary->name);
 	zone = zone_struct_alloc();
@@ -311,13 +318,17 @@ uma_zcache_create(const char *name, int size, uma_ctor ctor, uma_dtor dtor, uma_
 	struct smr *smr = NULL;
 	struct uma_zone *zone;
 
-	MUST(import != NULL && release != NULL, "uma_zcache_create: zone %s: no import or release",
-	    name);
+	if (MISUSE(name == NULL || import == NULL || release == NULL || size < 0 ||
+		       ((uint32_t)flags & ~UMA_ZONE_PUBLIC) != 0 ||
+		       ((uint32_t)flags & UMA_ZONE_SECONDARY) != 0,
+		"uma_zcache_create: zone %s: no import or release, or size %d or flags 0x%x",
+		name != NULL ? name : "?", size, (unsigned)flags))
+		return (NULL);
 	if (!make_smr(name, (uint32_t)flags, &smr))
 		return (NULL);
 	zone = zone_struct_alloc();
-	zone_fill(zone, name, size < 0 ? 0 : (size_t)size,
-	    ((uint32_t)flags & 0x1fffff & ~(uint32_t)UMA_ZONE_FIRSTTOUCH) | ZF_CACHE, NULL);
+	zone_fill(zone, name, (size_t)size,
+	    ((uint32_t)flags & ~(uint32_t)UMA_ZONE_FIRSTTOUCH) | ZF_CACHE, NULL);
 	zone->import = import;
 	zone->release = release;
 	zone->arg = arg;
@@ -373,7 +384,7 @@ uma_zdestroy(uma_zone_t zone)
 	if (uma_stage == UMA_SHUTDOWN && zone->zfini == NULL && zone->keg != NULL &&
 	    keg->fini == NULL)
 		return;
-	CHECK(zone->sleepers == 0, "uma_zdestroy: zone %s has %u sleepers", zone->name,
+	MUST(zone->sleepers == 0, "uma_zdestroy: zone %s has %u sleepers", zone->name,
 	    zone->sleepers);
 	unpublish(zone);
 	empty(zone);

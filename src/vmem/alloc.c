@@ -90,8 +90,7 @@ vmem_take(vmem_t *vm, struct request *rq, int flags, vmem_addr_t *addrp)
 	struct arena_news seen;
 	int error;
 
-	if (!request_prepare(vm, rq))
-		return (COOPER_ENOMEM);
+	request_prepare(vm, rq);
 	error = attempt(vm, rq, flags, addrp);
 	if (likely(error == 0))
 		return (0);

@@ -137,23 +137,23 @@ fits(const vmem_t *vm, const struct request *rq, const struct vmem_btag *bt, vme
 	    bt->type == BT_FREE && request_fits(rq, bt->start, bt_at(vm, bt->next)->start, startp));
 }
 
-bool
+void
 request_prepare(const vmem_t *vm, struct request *rq)
 {
-	vmem_size_t quantum = vm->quantum_mask + 1, slack;
+	vmem_size_t quantum = vm->quantum_mask + 1, slack, line = 0;
 
 	rq->plain = rq->shape.align == quantum && rq->shape.nocross == 0;
 	/* The worst segment: it starts just past an aligned address, and just so that a line is crossed. */
 	slack = rq->shape.align - quantum;
 	if (rq->shape.nocross != 0) {
-		if (rq->size - quantum + slack < slack)
-			return (false);
-		slack += rq->size - quantum;
-		if (rq->shape.phase != 0)
-			slack += rq->shape.align - quantum;
+		line = rq->size - quantum;
+		if (rq->shape.phase != 0 && __builtin_add_overflow(line, slack, &line))
+			line = -quantum;
 	}
-	rq->enough = rq->size + slack;
-	return (rq->enough >= rq->size);
+	/* Saturates: then no segment is surely enough, and yet one may fit. */
+	if (__builtin_add_overflow(slack, line, &slack) ||
+	    __builtin_add_overflow(rq->size, slack, &rq->enough))
+		rq->enough = -quantum;
 }
 
 /* ---- policies ----------------------------------------------------------------------------------------- */

@@ -191,6 +191,10 @@ vmem_add(vmem_t *vm, vmem_addr_t addr, vmem_size_t size, int flags)
 		    vm->name, (size_t)addr, (size_t)size);
 		return (COOPER_EINVAL);
 	}
+	if ((flags & (M_NOWAIT | M_WAITOK)) == (M_NOWAIT | M_WAITOK)) {
+		CHECK(false, "vmem_add: arena \"%s\": both M_NOWAIT and M_WAITOK", vm->name);
+		return (COOPER_EINVAL);
+	}
 	need_tags(vm);
 	mtx_lock(&vm->lock);
 	error = spare_fill(vm, &purse, BT_IMPORT, flags);
@@ -217,17 +221,20 @@ vmem_set_import(vmem_t *vm, vmem_import_t *import, vmem_release_t *release, void
     vmem_size_t import_quantum)
 {
 	need_tags(vm);
+	if (MISUSE(import_quantum == 0 || (import_quantum & vm->quantum_mask) != 0,
+		"vmem_set_import: arena \"%s\": import quantum %zx is no multiple of the quantum",
+		vm->name, (size_t)import_quantum))
+		return;
 	mtx_lock(&vm->lock);
-	CHECK(vm->size == 0, "vmem_set_import: arena \"%s\" has %zx already", vm->name,
-	    (size_t)vm->size);
-	CHECK(import_quantum != 0 && (import_quantum & vm->quantum_mask) == 0,
-	    "vmem_set_import: arena \"%s\": import quantum %zx is no multiple of the quantum",
-	    vm->name, (size_t)import_quantum);
+	if (MISUSE(vm->size != 0, "vmem_set_import: arena \"%s\" has %zx already", vm->name,
+		(size_t)vm->size)) {
+		mtx_unlock(&vm->lock);
+		return;
+	}
 	vm->import = import;
 	vm->release = release;
 	vm->import_arg = arg;
-	vm->import_quantum =
-	    MAX(round_up(import_quantum, vm->quantum_mask + 1), vm->quantum_mask + 1);
+	vm->import_quantum = import_quantum;
 	mtx_unlock(&vm->lock);
 	arena_wait_event(vm);
 }

@@ -279,8 +279,8 @@ struct request {
 	bool futile;        /* the last attempt made an import that did not help */
 };
 
-/* Fill in what is derived. False: no arena can hold it, it overflows. */
-bool request_prepare(const vmem_t *vm, struct request *rq);
+/* Fill in what is derived. */
+void request_prepare(const vmem_t *vm, struct request *rq);
 /* The largest size that fits in [lo, hi) in this shape. */
 vmem_size_t shape_capacity(const struct shape *shape, vmem_addr_t lo, vmem_addr_t hi);
 /* Where in [lo, hi) (and the window) it fits: lowest or highest place. */

@@ -246,7 +246,7 @@ wrong_kind(void *arg)
 {
 	switch (*(int *)arg) {
 	case 0:
-		return (uma_zalloc_pcpu(zone, M_NOWAIT) != NULL);
+		return (uma_zalloc_pcpu(zone, M_NOWAIT) == NULL);
 	case 1:
 		return (uma_zalloc_smr(zone, M_NOWAIT) == NULL);
 	default:
