@@ -215,34 +215,31 @@ wait_for_addresses(void)
 
 /* No address and no page comes back, only an item of the very zone: that serves too. */
 static uma_zone_t full;
+static void *victim;
 
 static void
-take_item(void *arg)
+take_items(void *arg)
 {
-	*(void **)arg = uma_zalloc(full, M_WAITOK);
+	(void)arg;
+	while (uma_zalloc(full, M_WAITOK) != victim)
+		;
 }
 
 static void
 wait_for_an_item(void)
 {
-	static void *item[16384];
 	struct side_thread *side;
-	unsigned n = 0;
-	void *p = NULL;
 
 	full = uma_zcreate("full", 1000, NULL, NULL, NULL, NULL, UMA_ALIGN_PTR, 0);
-	while (n < 100)
-		TEST_MUST((item[n++] = uma_zalloc(full, M_WAITOK)) != NULL);
+	for (unsigned i = 0; i < 100; i++)
+		TEST_MUST((victim = uma_zalloc(full, M_WAITOK)) != NULL);
 	while (kva_alloc(PAGE_SIZE) != 0)
 		;
-	while (n < 16384 && (item[n] = uma_zalloc(full, M_NOWAIT)) != NULL)
-		n++;
-	TEST_MUST(n > 0 && n < 16384);
-	side = side_start(take_item, &p, cooper_shape()->pin ? (int)cooper_shape()->ncpus - 1 : -1);
+	side =
+	    side_start(take_items, NULL, cooper_shape()->pin ? (int)cooper_shape()->ncpus - 1 : -1);
 	wait_for_sleepers("kva", 1);
-	uma_zfree(full, item[n / 2]);
+	uma_zfree(full, victim);
 	side_join(side);
-	TEST_MUST(p == item[n / 2]);
 }
 
 /* An arena of somebody's needs tags, and there is no page for a slab of them. */
