@@ -162,7 +162,7 @@ void vm_wait_free(int domain, enum page_class pclass, uint64_t seen);
 void vm_wait_watch(void);
 void vm_wait_unwatch(void);
 void vm_wait_elsewhere(void);
-bool vm_wait_seen_elsewhere(void); /* has there been one since this thread began to watch? */
+bool vm_wait_seen_elsewhere(void);  /* has there been one since this thread began to watch? */
 uint64_t vm_page_frees(int domain); /* pages that have come back since start; -1: all domains */
 
 /* How hard memory is wanted; the argument of lowmem handlers. */

@@ -7,7 +7,7 @@
  *
  *   rank          guards                                                held across
  *   ------------  ----------------------------------------------------  ---------------------------
- *   RECLAIM       an sx around whole passes; zones need none (zone.c)     everything but a sleep on a limit
+ *   RECLAIM       an sx around whole passes; zones need none (zone.c)   everything but a sleep on a limit
  *   TYPES         malloc types' list                                    nothing
  *   ARENAS        the list of arenas                                    nothing
  *   ZONES         the list of zones and kegs                            nothing (walkers take references)
