@@ -111,7 +111,7 @@ void uma_zdestroy(uma_zone_t zone);
 
 /*
  * An item, or NULL: for M_NOWAIT if memory or the limit does not allow one, for M_WAITOK only if ctor
- * or init failed. arg goes to ctor. Flags: exactly one of M_WAITOK and M_NOWAIT; M_ZERO, done after
+ * or init failed or the machine could never hold one of the zone's slabs. arg goes to ctor. Flags: exactly one of M_WAITOK and M_NOWAIT; M_ZERO, done after
  * ctor; with M_NOWAIT, M_NOVM (only what caches and slabs hold) and M_USE_RESERVE (also the reserve).
  */
 void *uma_zalloc_arg(uma_zone_t zone, void *arg, int flags);

@@ -207,16 +207,16 @@ request_ok(const char *func, vm_size_t *size, int flags)
 	return (true);
 }
 
-/* Could this machine ever give that many bytes? If not, waiting would be for ever. */
-static bool
-possible(vm_size_t size, struct domain_iter *it)
+bool
+kmem_possible(vm_size_t size, struct domain_iter *it)
 {
 	uint64_t pages = 0;
 
 	(void)domain_iter_restart(it);
 	while (domain_iter_next(it))
 		pages += page_domains[it->domain].total - page_domains[it->domain].interrupt;
-	return (atop(size) <= pages && size <= cooper_shape()->kva_size);
+	return (atop(size) <= pages &&
+		size <= vmem_size(kmem_arena_of(SOURCE_ROOT)->vm, VMEM_ALLOC | VMEM_FREE));
 }
 
 void *
@@ -230,7 +230,7 @@ kmem_malloc_rounds(struct domainset *ds, vm_size_t size, int flags, unsigned rou
 		return (NULL);
 	domain_iter_start(&it, ds);
 	va = attempt(&it, size, flags, false, &lack);
-	if (va == 0 && (flags & M_WAITOK) != 0 && possible(size, &it))
+	if (va == 0 && (flags & M_WAITOK) != 0 && kmem_possible(size, &it))
 		va = attempt_waiting(&it, size, flags, rounds);
 	return ((void *)va);
 }
@@ -312,7 +312,7 @@ kmem_back_domain(vm_offset_t addr, vm_size_t size, int domain, int flags)
 	    !range_is_bare("kmem_back", addr, size))
 		return (COOPER_EINVAL);
 	domain_iter_start(&it, domain < 0 ? NULL : &fixed);
-	if ((flags & M_WAITOK) != 0 && !possible(size, &it))
+	if ((flags & M_WAITOK) != 0 && !kmem_possible(size, &it))
 		return (COOPER_ENOMEM);
 	for (;;) {
 		frees = vm_page_frees(domain);

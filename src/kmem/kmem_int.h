@@ -110,6 +110,8 @@ bool kmem_pages_available(unsigned long n, struct domain_iter *it, int flags, in
 /* kmem_malloc_domainset() whose M_WAITOK gives up after so many rounds of waiting; 0: never. */
 void *kmem_malloc_rounds(struct domainset *ds, vm_size_t size, int flags, unsigned rounds);
 #define KMEM_ROUNDS 10 /* what a slab's back end waits before its keg looks again */
+/* Could `it`'s domains ever give that many bytes? If not, waiting would be for ever. */
+bool kmem_possible(vm_size_t size, struct domain_iter *it);
 /* Unmap and free the n pages at va. */
 void kmem_drain(vm_offset_t va, unsigned long n);
 

@@ -174,6 +174,17 @@ pcpu_alloc(uma_zone_t zone, vm_size_t bytes, int domain, uint8_t *sflag, int wai
 	return ((void *)va);
 }
 
+static bool
+slab_possible(int domain, vm_size_t bytes)
+{
+	struct domainset ds;
+	struct domain_iter it;
+
+	domain_set(&ds, domain);
+	domain_iter_start(&it, &ds);
+	return (kmem_possible(bytes, &it));
+}
+
 /* ---- tables of arenas ------------------------------------------------------------------------------------- */
 
 /*
@@ -208,4 +219,5 @@ const struct uma_backend kmem_backend = {
 	.kva_free = kva_free,
 	.back = kmem_back_domain,
 	.unback = kmem_unback,
+	.possible = slab_possible,
 };

@@ -27,6 +27,8 @@ struct uma_backend {
 	void (*kva_free)(vm_offset_t va, vm_size_t bytes);
 	int (*back)(vm_offset_t va, vm_size_t bytes, int domain, int flags);
 	void (*unback)(vm_offset_t va, vm_size_t bytes);
+	/* Could a slab of that size ever be had of that domain (-1: any)? If not nobody waits for it. */
+	bool (*possible)(int domain, vm_size_t bytes);
 };
 
 /* Stages of start-up, in the order cooper_start() runs them (src/kmem/start.c). */

@@ -146,9 +146,11 @@ uma_zone_set_zfini(uma_zone_t zone, uma_fini zfini)
 void
 uma_zone_set_allocf(uma_zone_t zone, uma_alloc allocf)
 {
-	if (keg_setter(zone, "uma_zone_set_allocf") &&
-	    !MISUSE(allocf == NULL, "uma_zone_set_allocf: zone %s: NULL", zone->name))
-		zone->keg->allocf = allocf;
+	if (!keg_setter(zone, "uma_zone_set_allocf") ||
+	    MISUSE(allocf == NULL, "uma_zone_set_allocf: zone %s: NULL", zone->name))
+		return;
+	zone->keg->allocf = allocf;
+	zone->keg->flags |= ZF_OWNALLOC;
 }
 
 void
@@ -175,13 +177,15 @@ uma_zone_reserve(uma_zone_t zone, int nitems)
 
 /*
  * Make slabs for nitems items now, spread over the domains. Sleeps if it must. Items that exist
- * already do not count.
+ * already do not count. Ends early where M_WAITOK fails too: init has failed, or there can be no
+ * such slab.
  */
 void
 uma_prealloc(uma_zone_t zone, int nitems)
 {
 	struct uma_keg *keg = zone->keg;
 	unsigned slabs, d = 0;
+	bool hopeless = false;
 
 	MUST(keg != NULL, "uma_prealloc: zone %s has no keg", zone->name);
 	if (MISUSE(nitems < 0, "uma_prealloc: zone %s: %d items", zone->name, nitems))
@@ -193,10 +197,13 @@ uma_prealloc(uma_zone_t zone, int nitems)
 		zone->name, nitems))
 		return;
 	for (; slabs > 0; slabs--) {
-		for (unsigned tries = 0; !keg_add_slab(keg, (int)d, M_NOWAIT); tries++) {
+		for (unsigned tries = 0; !keg_add_slab(keg, (int)d, M_NOWAIT, &hopeless); tries++) {
 			d = (d + 1) % uma_ndomains;
-			if (tries >= uma_ndomains && keg_add_slab(keg, UMA_ANYDOMAIN, M_WAITOK))
+			if (tries >= uma_ndomains &&
+			    keg_add_slab(keg, UMA_ANYDOMAIN, M_WAITOK, &hopeless))
 				break;
+			if (hopeless)
+				return;
 		}
 		d = (d + 1) % uma_ndomains;
 	}
@@ -209,6 +216,7 @@ reserved_alloc(uma_zone_t zone, vm_size_t bytes, int domain, uint8_t *sflag, int
 {
 	struct uma_keg *keg = zone->keg;
 	const unsigned bits = 8 * sizeof(size_t);
+	uint64_t frees = (wait & M_WAITOK) != 0 ? vm_page_frees(domain) : 0;
 	vm_offset_t va;
 	uint32_t i;
 
@@ -217,6 +225,9 @@ reserved_alloc(uma_zone_t zone, vm_size_t bytes, int domain, uint8_t *sflag, int
 		i = keg->kva_map[i / bits] == ~(size_t)0 ? round_down(i, bits) + bits : i + 1;
 	if (i >= keg->kva_slabs) {
 		mtx_unlock(&keg->domain[0].lock);
+		/* Only an item can come back now: that ends this wait (vm_wait_watch), as a page does. */
+		if ((wait & M_WAITOK) != 0)
+			vm_wait_free(domain, PAGE_SYSTEM, frees);
 		return (NULL);
 	}
 	keg->kva_map[i / bits] |= (size_t)1 << (i % bits);

@@ -94,13 +94,13 @@ keg_fetch_free_slab(struct uma_keg *keg, int domain, int flags)
 }
 
 static struct slab *
-keg_new_slab(struct uma_keg *keg, int domain, int flags)
+keg_new_slab(struct uma_keg *keg, int domain, int flags, bool *hopeless)
 {
 	struct slab *slab;
 
 	if ((flags & M_NOVM) != 0)
 		return (NULL);
-	slab = slab_make(keg, domain, flags);
+	slab = slab_make(keg, domain, flags, hopeless);
 	if (slab != NULL)
 		slab_enter(keg, slab);
 	return (slab);
@@ -147,10 +147,11 @@ look_at_slabs(struct uma_keg *keg, struct reach r, int flags)
 /*
  * Wait for a slab of any of these domains, or for an item in one: a free may give back what we wait
  * for without giving back a page. Whoever frees to a domain after we have held its lock sees that we
- * wait, and ends the wait; what was freed before we see. NULL: look again.
+ * wait, and ends the wait; what was freed before we see. NULL: look again,
+ * or *hopeless.
  */
 static struct slab *
-wait_for_slab(struct uma_keg *keg, struct reach r, int flags)
+wait_for_slab(struct uma_keg *keg, struct reach r, int flags, bool *hopeless)
 {
 	struct slab *slab;
 
@@ -162,15 +163,16 @@ wait_for_slab(struct uma_keg *keg, struct reach r, int flags)
 	}
 	slab = look_at_slabs(keg, r, flags);
 	if (slab == NULL)
-		slab = keg_new_slab(keg, r.span == 1 ? (int)r.first : UMA_ANYDOMAIN, flags);
+		slab =
+		    keg_new_slab(keg, r.span == 1 ? (int)r.first : UMA_ANYDOMAIN, flags, hopeless);
 	vm_wait_unwatch();
 	(void)atomic_fetch_sub(&keg->waiting, 1u);
 	return (slab);
 }
 
 /*
- * A slab with an item for this request, its domain locked; NULL: none without waiting, or (never
- * for M_WAITOK) none at all. Each domain in turn is asked for what its slabs hold and then for a
+ * A slab with an item for this request, its domain locked; NULL: none without waiting, or, for
+ * M_WAITOK, none ever: its init has failed or the machine has no room for such a slab. Each domain in turn is asked for what its slabs hold and then for a
  * new one without waiting; only when all have failed does a request wait, for any of them, so that
  * it cannot sleep on a domain while another has memory. `strict`: this domain only.
  */
@@ -179,6 +181,7 @@ keg_fetch_slab(struct uma_keg *keg, int wanted, bool strict, int flags)
 {
 	int nowait = (flags & ~M_WAITOK) | M_NOWAIT, d;
 	struct reach r = reach_of(keg, wanted, strict, flags);
+	bool hopeless = false;
 	struct slab *slab;
 
 	for (;;) {
@@ -186,15 +189,15 @@ keg_fetch_slab(struct uma_keg *keg, int wanted, bool strict, int flags)
 			d = (int)((r.first + i) % uma_ndomains);
 			slab = keg_fetch_free_slab(keg, d, flags);
 			if (slab == NULL)
-				slab = keg_new_slab(keg, d, nowait);
+				slab = keg_new_slab(keg, d, nowait, &hopeless);
 			if (slab != NULL)
 				return (slab);
 		}
 		/* Meanwhile another may have made a slab: tags depend on seeing it. */
 		if ((flags & M_WAITOK) == 0)
 			return (look_at_slabs(keg, r, flags));
-		slab = wait_for_slab(keg, r, flags);
-		if (slab != NULL)
+		slab = wait_for_slab(keg, r, flags, &hopeless);
+		if (slab != NULL || hopeless)
 			return (slab);
 	}
 }
@@ -284,9 +287,9 @@ keg_release(struct uma_zone *zone, void **store, int n)
 
 /* Preallocation: one slab more in this domain; false as slab_make(). */
 bool
-keg_add_slab(struct uma_keg *keg, int domain, int flags)
+keg_add_slab(struct uma_keg *keg, int domain, int flags, bool *hopeless)
 {
-	struct slab *slab = slab_make(keg, domain, flags);
+	struct slab *slab = slab_make(keg, domain, flags, hopeless);
 
 	if (slab == NULL)
 		return (false);

@@ -112,11 +112,23 @@ mem_free(struct uma_keg *keg, char *mem, uint8_t sflag)
 }
 
 /*
+ * May a slab be waited for? A back end that the zone brought along must know itself; ours could be
+ * asked for ever for more than the machine has.
+ */
+static bool
+may_come(const struct uma_keg *keg, int domain)
+{
+	return (uma_backend.possible == NULL || (keg->flags & ZF_OWNALLOC) != 0 ||
+		uma_backend.possible(domain, ptoa((vm_size_t)keg->ppera)));
+}
+
+/*
  * A new slab, on no list yet; domain -1: any. NULL: no memory, no header, or init failed. For
- * M_WAITOK too, when the back end has waited and says: look again.
+ * M_WAITOK too, when the back end has waited and says: look again; unless *hopeless: init has failed
+ * for M_WAITOK, or no slab can ever be had.
  */
 struct slab *
-slab_make(struct uma_keg *keg, int domain, int flags)
+slab_make(struct uma_keg *keg, int domain, int flags, bool *hopeless)
 {
 	struct slab *slab;
 	uint8_t sflag = 0;
@@ -137,8 +149,10 @@ slab_make(struct uma_keg *keg, int domain, int flags)
 		aflags |= M_NEVERFREED;
 
 	mem = keg->allocf(keg->primary, ptoa(keg->ppera), domain, &sflag, aflags);
-	if (mem == NULL)
+	if (mem == NULL) {
+		*hopeless = (flags & M_WAITOK) != 0 && !may_come(keg, domain);
 		return (NULL);
+	}
 	account((long)keg->ppera);
 	if ((sflag & UMA_SLAB_BOOT) != 0)
 		keg->boot_pages += keg->ppera;
@@ -151,6 +165,7 @@ slab_make(struct uma_keg *keg, int domain, int flags)
 	if ((keg->flags & ZF_VTOSLAB) != 0)
 		pages_point_at(keg, mem, slab);
 	if (!items_init(keg, slab, flags)) {
+		*hopeless = (flags & M_WAITOK) != 0;
 		mem_free(keg, mem, sflag);
 		header_free(keg, slab);
 		return (NULL);

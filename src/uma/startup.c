@@ -56,7 +56,7 @@ uma_startup1(void)
 	uma_ncpus = cooper_shape()->ncpus;
 	uma_ndomains = cooper_shape()->ndomains;
 	uma_backend =
-	    (struct uma_backend){ source, source, source, source, NULL, NULL, NULL, NULL };
+	    (struct uma_backend){ source, source, source, source, NULL, NULL, NULL, NULL, NULL };
 	uma_zones_start();
 	uma_nocache = boot(uma_ncpus * sizeof(struct percpu), PERCPU_STRIDE);
 	uma_stage = UMA_BOOT;

@@ -63,6 +63,7 @@
 #define ZF_INTERNAL 0x10000000u /* the room's own, no caches: its recursion ends here */
 #define ZF_TRASH    0x20000000u /* debug: free items hold the pattern */
 #define ZF_RESKVA   0x40000000u /* keg on reserved addresses: uma_zone_reserve_kva() */
+#define ZF_OWNALLOC 0x80000000u /* keg's slabs come from uma_zone_set_allocf()'s */
 
 /* What a zone takes over from its keg. */
 #define ZF_INHERIT                                                                               \
@@ -245,14 +246,14 @@ void keg_init(struct uma_keg *keg, const char *name, size_t size, uma_init init,
 void keg_fini(struct uma_keg *keg);
 int keg_import(struct uma_zone *zone, void **store, int max, int domain, bool strict, int flags);
 void keg_release(struct uma_zone *zone, void **store, int n);
-bool keg_add_slab(struct uma_keg *keg, int domain, int flags);
+bool keg_add_slab(struct uma_keg *keg, int domain, int flags, bool *hopeless);
 void keg_drain(struct uma_keg *keg, int domain, bool end);
 void keg_switch_backend(struct uma_keg *keg, const struct uma_backend *from);
 unsigned long keg_pages(const struct uma_keg *keg);
 struct slab *keg_slab_of(struct uma_keg *keg, const void *item);
 void *uma_pages_alloc(vm_size_t bytes, int flags, uint8_t *sflag);
 void uma_pages_free(void *mem, vm_size_t bytes, uint8_t sflag);
-struct slab *slab_make(struct uma_keg *keg, int domain, int flags);
+struct slab *slab_make(struct uma_keg *keg, int domain, int flags, bool *hopeless);
 void slab_destroy(struct uma_keg *keg, struct slab *slab);
 void keg_hash_insert(struct uma_keg *keg, struct slab *slab);
 void keg_hash_remove(struct uma_keg *keg, struct slab *slab);

@@ -1,0 +1,121 @@
+/*
+ * M_WAITOK that can never be served says so instead of turning in circles, and one that can be
+ * served sleeps until then.
+ */
+#include "kmem_test.h"
+
+static int
+refuse(void *mem, int size, int flags)
+{
+	(void)mem;
+	(void)size;
+	(void)flags;
+	return (COOPER_ENOMEM);
+}
+
+static void
+init_that_fails(void)
+{
+	uma_zone_t zone = uma_zcreate("refusing", 100, NULL, NULL, refuse, NULL, 7, 0);
+	unsigned long before;
+
+	settle();
+	before = free_pages();
+	TEST_MUST(uma_zalloc(zone, M_WAITOK) == NULL);
+	uma_prealloc(zone, 1000);
+	settle();
+	TEST_MUST(free_pages() == before);
+	uma_zdestroy(zone);
+}
+
+static void
+waitok_ends_when_init_fails(void **state)
+{
+	(void)state;
+	on_shape(8 << 20, 32 << 20, init_that_fails);
+}
+
+static void
+slab_beyond_the_machine(void)
+{
+	size_t size = 48 << 20;
+	uma_zone_t zone = uma_zcreate("giant", size, NULL, NULL, NULL, NULL, 7, 0);
+
+	TEST_MUST(zone != NULL);
+	TEST_MUST(uma_zalloc(zone, M_WAITOK) == NULL);
+	uma_prealloc(zone, 2);
+	uma_zdestroy(zone);
+}
+
+/* More pages than there are, or more address space. */
+static void
+waitok_ends_when_no_slab_is_possible(void **state)
+{
+	(void)state;
+	on_shape(16 << 20, 256 << 20, slab_beyond_the_machine);
+	on_shape(256 << 20, 32 << 20, slab_beyond_the_machine);
+}
+
+/* All of the window but the first slab of tags is the most that can be asked for. */
+static void
+whole_window(void)
+{
+	void *p = kmem_malloc(cooper_shape()->kva_size, M_WAITOK);
+
+	TEST_MUST(p == NULL || cooper_shape()->direct_map);
+	if (p != NULL)
+		kmem_free(p, cooper_shape()->kva_size);
+}
+
+static void
+waitok_for_the_whole_window_ends(void **state)
+{
+	(void)state;
+	on_shape(256 << 20, 32 << 20, whole_window);
+}
+
+/* A limit raised beyond the reserved addresses: who finds them used up sleeps for an item. */
+static uma_zone_t zone;
+
+static void
+take_item(void *arg)
+{
+	*(void **)arg = uma_zalloc(zone, M_WAITOK);
+}
+
+static void
+reserved_addresses(void)
+{
+	static void *item[64];
+	struct side_thread *side;
+	void *late = NULL;
+
+	NEED(!cooper_shape()->direct_map);
+	zone = uma_zcreate("reserved", 2000, NULL, NULL, NULL, NULL, 7, UMA_ZONE_NOBUCKET);
+	TEST_MUST(uma_zone_reserve_kva(zone, 8) == 1);
+	int n = uma_zone_get_max(zone);
+	uma_zone_set_max(zone, n + 8);
+	for (int i = 0; i < n; i++)
+		TEST_MUST((item[i] = uma_zalloc(zone, M_WAITOK)) != NULL);
+	side = side_start(take_item, &late, 0);
+	wait_for_sleepers("vmwait", 1);
+	uma_zfree(zone, item[0]);
+	side_join(side);
+	TEST_MUST(late != NULL);
+	uma_zfree(zone, late);
+	for (int i = 1; i < n; i++)
+		uma_zfree(zone, item[i]);
+	uma_zdestroy(zone);
+}
+
+static void
+used_up_reserved_addresses_sleep(void **state)
+{
+	(void)state;
+	on_shape(16 << 20, 64 << 20, reserved_addresses);
+}
+
+TEST_MAIN(cmocka_unit_test(waitok_ends_when_init_fails),
+    cmocka_unit_test(waitok_ends_when_no_slab_is_possible),
+    cmocka_unit_test(waitok_for_the_whole_window_ends),
+    cmocka_unit_test(used_up_reserved_addresses_sleep))
