@@ -212,7 +212,8 @@ keg_import(struct uma_zone *zone, void **store, int max, int domain, bool strict
 	struct uma_keg *keg = zone->keg;
 	struct uma_kdomain *dom;
 	struct slab *slab;
-	bool at_reserve = false;
+	bool at_reserve = false, dry;
+	unsigned long ahead = 0; /* slabs that this fill makes beyond the one it needs */
 	int n = 0, most = max;
 
 	if (!atomic_load_relaxed(&zone->used))
@@ -230,7 +231,11 @@ keg_import(struct uma_zone *zone, void **store, int max, int domain, bool strict
 			if (at_reserve)
 				break;
 		}
+		/* Memory taken ahead of need stays a fraction of the keg: small programs pay for it. */
+		dry = dom->free_items == 0 && ++ahead * 8 > dom->pages / keg->ppera;
 		mtx_unlock(&dom->lock);
+		if (dry)
+			break;
 		flags = (flags & ~M_WAITOK) | M_NOWAIT;
 		if (!strict && domain == UMA_ANYDOMAIN)
 			continue;
