@@ -90,7 +90,8 @@ cache_exit(struct uma_zone *zone, struct percpu *c, unsigned cpu)
 {
 	struct uma_bucket *a = bucket_of(c, SLOT_ALLOC);
 	bool smr = (zone->flags & UMA_ZONE_SMR) != 0;
-	bool fast = !core_debug && atomic_load_relaxed(&zone->sleepers) == 0;
+	/* In one order with what cache_enter() wrote: see there. */
+	bool fast = !core_debug && atomic_load_seq(&zone->sleepers) == 0;
 
 	c->alloc.open = fast && a != NULL;
 	c->alloc.max = a == NULL || smr || zone_is_first_touch(zone) ? 0 : a->max;

@@ -48,7 +48,8 @@ uma_zone_set_max(uma_zone_t zone, int nitems)
 	bound_caches(zone, (unsigned)nitems);
 	mtx_lock(&zone->domain[0].lock);
 	zone->max_items = (uint64_t)nitems;
-	zone->flags |= ZF_LIMIT;
+	if ((zone->flags & ZF_LIMIT) == 0) /* later changes leave alone what others read */
+		zone->flags |= ZF_LIMIT;
 	limit_grant(zone);
 	mtx_unlock(&zone->domain[0].lock);
 	return (nitems);

@@ -211,7 +211,7 @@ zone_put_bucket(struct uma_zone *zone, int domain, struct uma_bucket *b, bool ws
 	domain = domain_to_put(zone, domain);
 	zdom = &zone->domain[domain];
 	zdomain_lock(zone, zdom);
-	if ((unsigned long)(zdom->nitems + b->count) > zone->bucket_max ||
+	if ((unsigned long)(zdom->nitems + b->count) > atomic_load_relaxed(&zone->bucket_max) ||
 	    atomic_load_relaxed(&zone->sleepers) != 0) {
 		mtx_unlock(&zdom->lock);
 		bucket_drain(zone, b);
