@@ -325,7 +325,7 @@ bool import_could_wait(vmem_t *vm, const struct request *rq);
 void arena_wait_start(void);
 void arena_wait_init(vmem_t *vm);
 void arena_wait_destroy(vmem_t *vm);
-struct arena_news { /* how often something that sleepers should know of has happened */
+struct arena_news {        /* how often something that sleepers should know of has happened */
 	uint64_t events;   /* space or tags came back */
 	uint64_t putbacks; /* a futile import was undone */
 };

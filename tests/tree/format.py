@@ -19,15 +19,13 @@ def main():
     tool = shutil.which('clang-format-14')
     if not tap.check(tool is not None, 'clang_format_14_is_installed', ['run scripts/deps.sh test']):
         tap.done()
-    for folder in FOLDERS:
-        for where, _, names in sorted(os.walk(os.path.join(root, folder))):
-            for name in sorted(names):
-                path = os.path.join(where, name)
-                if name.endswith(('.c', '.h', '.cc')):
-                    done = subprocess.run([tool, '--dry-run', '--Werror', path], capture_output=True,
-                                          text=True)
-                    tap.check(done.returncode == 0, os.path.relpath(path, root),
-                              done.stderr.splitlines()[:1])
+    files = [os.path.join(where, name) for folder in FOLDERS
+             for where, _, names in sorted(os.walk(os.path.join(root, folder)))
+             for name in sorted(names) if name.endswith(('.c', '.h', '.cc'))]
+    said = subprocess.run([tool, '--dry-run', '--Werror', *files], capture_output=True, text=True).stderr
+    for path in files:
+        wrong = [line for line in said.splitlines() if line.startswith(path + ':')]
+        tap.check(not wrong, os.path.relpath(path, root), wrong[:1])
     tap.done()
 
 
