@@ -373,24 +373,27 @@ uma_zfree_arg(uma_zone_t zone, void *item, void *udata)
 /* ---- other CPUs' parts ------------------------------------------------------------------------------------ */
 
 /*
- * Empty the parts of all CPUs, or of one domain's, into the depots, from where reclaim takes them
- * on. Threads go on running: a part is taken over for a moment.
+ * Empty the parts of all CPUs into the depots, from where reclaim takes them on; or what they hold
+ * of one domain: the parts of its own CPUs, and what was freed on others. Threads go on running: a
+ * part is taken over for a moment.
  */
 void
 cache_drain_cpus(struct uma_zone *zone, int domain)
 {
 	struct uma_bucket *b[3];
 	struct percpu *c;
-	int d;
+	int d, first;
 
 	if (!zone_is_cached(zone))
 		return;
 	for (unsigned cpu = 0; cpu < uma_ncpus; cpu++) {
 		d = (int)machine_cpu_domain(cpu);
-		if (!zone_cpu_used(zone, cpu) || (domain != UMA_ANYDOMAIN && domain != d))
+		first = domain == UMA_ANYDOMAIN || domain == d ? SLOT_ALLOC : SLOT_CROSS;
+		if (!zone_cpu_used(zone, cpu))
 			continue;
+		b[SLOT_ALLOC] = b[SLOT_FREE] = NULL;
 		c = percpu_enter_cpu(zone->cache, cpu);
-		for (int slot = 0; slot < 3; slot++)
+		for (int slot = first; slot <= SLOT_CROSS; slot++)
 			b[slot] = cache_unload(c, slot);
 		cache_exit(zone, c, cpu);
 		if (b[SLOT_ALLOC] != NULL)

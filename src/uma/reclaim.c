@@ -25,8 +25,8 @@ struct pass {
 static void
 zone_reclaim(struct uma_zone *zone, int req, int domain)
 {
-	/* Round-robin buckets hold any domain's items: all of them, but slabs of the one. */
-	int caches = (zone->flags & UMA_ZONE_ROUNDROBIN) != 0 ? UMA_ANYDOMAIN : domain;
+	/* Unless items are kept apart buckets hold any domain's: all of them, but slabs of the one. */
+	int caches = zone_is_first_touch(zone) ? domain : UMA_ANYDOMAIN;
 
 	if (req == UMA_RECLAIM_DRAIN_CPU) {
 		cache_drain_cpus(zone, caches);

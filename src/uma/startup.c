@@ -112,6 +112,8 @@ forget_threads(struct uma_zone *zone)
 {
 	zone->sleepers = 0;
 	zone->refs = 0;
+	if (zone->keg != NULL)
+		zone->keg->waiting = 0;
 }
 
 /* In the child, after sync_fork_child(): threads that slept on limits or walked zones are gone. */

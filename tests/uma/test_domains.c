@@ -85,6 +85,27 @@ cross_frees_go_home(void **state)
 	uma_zdestroy(zone);
 }
 
+/* Reclaim of one domain finds its items also where other domains' CPUs have freed them. */
+static void
+reclaim_of_a_domain_empties_cross_buckets(void **state)
+{
+	(void)state;
+	NEED(uma_ndomains > 1);
+	zone = uma_zcreate("cross", 100, NULL, NULL, NULL, NULL, 7, UMA_ZONE_FIRSTTOUCH);
+	go_to(0);
+	for (unsigned i = 0; i < 20; i++)
+		item[i] = uma_zalloc(zone, M_WAITOK);
+	uma_zone_reclaim(zone, UMA_RECLAIM_DRAIN_CPU);
+	go_to(1);
+	for (unsigned i = 0; i < 20; i++)
+		uma_zfree(zone, item[i]);
+	assert_true(zone->keg->domain[0].pages > 0);
+	uma_zone_reclaim_domain(zone, UMA_RECLAIM_DRAIN_CPU, 0);
+	assert_int_equal(zone->keg->domain[0].pages, 0);
+	machine_bind(-1);
+	uma_zdestroy(zone);
+}
+
 /* Without buckets for sorting, items go home one by one. */
 static void
 cross_frees_without_buckets(void **state)
@@ -176,5 +197,7 @@ round_robin_spreads(void **state)
 	uma_zdestroy(zone);
 }
 
-TEST_MAIN(cmocka_unit_test(cross_frees_go_home), cmocka_unit_test(cross_frees_without_buckets),
+TEST_MAIN(cmocka_unit_test(cross_frees_go_home),
+    cmocka_unit_test(reclaim_of_a_domain_empties_cross_buckets),
+    cmocka_unit_test(cross_frees_without_buckets),
     cmocka_unit_test(R10_cross_sorting_does_not_deadlock), cmocka_unit_test(round_robin_spreads))
