@@ -173,6 +173,33 @@ kva_alloc(vm_size_t size)
 	return (kva_alloc_aligned(size, 0));
 }
 
+/* Is there an aligned place for it in the window, leaving out what the first slab of tags has? */
+static bool
+window_has(vm_size_t size, vm_size_t align)
+{
+	vm_offset_t base, first;
+	vm_size_t window;
+
+	machine_kva(&base, &window);
+	first = round_up(base + (tags_are_mapped() ? PAGE_SIZE : 0), MAX(align, PAGE_SIZE));
+	return (first >= base && first - base <= window && window - (first - base) >= size);
+}
+
+vm_offset_t
+kmem_kva_wait(vm_size_t size, vm_size_t align)
+{
+	vm_offset_t va = kva_alloc_aligned(size, align);
+	struct kmem_waiter w;
+
+	if (va != 0 || !window_has(size, align))
+		return (va);
+	kmem_wait_begin(&w, KMEM_WAIT_KVA);
+	while (kmem_wait_look(&w), (va = kva_alloc_aligned(size, align)) == 0)
+		kmem_wait(&w, size);
+	kmem_wait_end(&w);
+	return (va);
+}
+
 void
 kva_free(vm_offset_t addr, vm_size_t size)
 {

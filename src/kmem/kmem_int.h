@@ -73,6 +73,12 @@ vm_offset_t kmem_kva_near(
 /* Would kmem_kva() find room? A hint: what it says may be stale at once. */
 bool kmem_kva_available(struct kmem_arena *first, vm_size_t size);
 
+/*
+ * kva_alloc_aligned() that sleeps on "kva" until there is room; 0 only if the whole window has no such
+ * place.
+ */
+vm_offset_t kmem_kva_wait(vm_size_t size, vm_size_t align);
+
 /* ---- tags.c: where the circle is closed ------------------------------------------------------------- */
 
 /* The zone of tags, and the reserve that the graph needs. Returns 0 or an errno, line set. */

@@ -6,6 +6,7 @@
  * No lock: a block's words belong to whoever allocates or frees it.
  */
 #include <cooper/kmem.h>
+#include "kmem/kmem_int.h"
 #include "malloc/malloc_int.h"
 
 static void *
@@ -27,24 +28,13 @@ large_bytes(size_t size)
 	return (size <= cooper_shape()->kva_size ? round_page(MAX(size, (size_t)1)) : 0);
 }
 
-/*
- * kmem hands out page-aligned ranges; for more, the range and its pages are taken separately.
- * Address space comes back with the blocks that hold it, and so do pages: waiting for pages to
- * return is waiting for either.
- */
+/* kmem hands out page-aligned ranges; for more, the range and its pages are taken separately. */
 static void *
 alloc_aligned(vm_size_t bytes, size_t align, int flags)
 {
-	vm_offset_t va;
-	uint64_t seen;
+	vm_offset_t va =
+	    (flags & M_WAITOK) != 0 ? kmem_kva_wait(bytes, align) : kva_alloc_aligned(bytes, align);
 
-	for (;;) {
-		seen = vm_page_frees(-1);
-		va = kva_alloc_aligned(bytes, align);
-		if (va != 0 || (flags & M_WAITOK) == 0)
-			break;
-		vm_wait_free(-1, PAGE_SYSTEM, seen);
-	}
 	if (va == 0)
 		return (NULL);
 	if (kmem_back(va, bytes, flags) != 0) {

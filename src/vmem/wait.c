@@ -128,4 +128,6 @@ vmem_fork_child(void)
 	nsleepers = 0;
 	while (list_pop(&slept_on) != NULL)
 		;
+	LIST_EACH (l, &vmem_arenas) /* nor does anybody fetch a table's chunk */
+		list_entry(l, vmem_t, link)->table.busy = false;
 }

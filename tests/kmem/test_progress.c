@@ -3,6 +3,7 @@
  * served sleeps until then.
  */
 #include "kmem_test.h"
+#include <cooper/malloc.h>
 
 static int
 refuse(void *mem, int size, int flags)
@@ -115,7 +116,49 @@ used_up_reserved_addresses_sleep(void **state)
 	on_shape(16 << 20, 64 << 20, reserved_addresses);
 }
 
-TEST_MAIN(cmocka_unit_test(waitok_ends_when_init_fails),
+/* An aligned block waits for addresses, which may come back without any page. */
+static MALLOC_DEFINE(M_ALIGNED, "aligned", "of this test");
+
+static void
+take_aligned(void *arg)
+{
+	*(void **)arg = cooper_malloc_aligned(64 * PAGE_SIZE, 16 * PAGE_SIZE, M_ALIGNED, M_WAITOK);
+}
+
+static void
+aligned_waits_for_addresses(void)
+{
+	static vm_offset_t va[8192];
+	struct side_thread *side;
+	void *p = NULL;
+	unsigned n = 0;
+
+	/* No place in the window at all: the wait would have no end. */
+	p = cooper_malloc_aligned(
+	    cooper_shape()->kva_size - PAGE_SIZE, 16 * PAGE_SIZE, M_ALIGNED, M_WAITOK);
+	TEST_MUST(p == NULL || cooper_shape()->direct_map);
+	cooper_free(p, M_ALIGNED);
+	p = NULL;
+	while (n < 8192 && (va[n] = kva_alloc(8 * PAGE_SIZE)) != 0)
+		n++;
+	side = side_start(take_aligned, &p, 0);
+	wait_for_sleepers("kva", 1);
+	while (n > 0)
+		kva_free(va[--n], 8 * PAGE_SIZE);
+	side_join(side);
+	TEST_MUST(p != NULL && ((uintptr_t)p & (16 * PAGE_SIZE - 1)) == 0);
+	cooper_free(p, M_ALIGNED);
+}
+
+static void
+waitok_aligned_waits_for_addresses(void **state)
+{
+	(void)state;
+	on_shape(16 << 20, 8 << 20, aligned_waits_for_addresses);
+}
+
+TEST_MAIN(cmocka_unit_test(waitok_aligned_waits_for_addresses),
+    cmocka_unit_test(waitok_ends_when_init_fails),
     cmocka_unit_test(waitok_ends_when_no_slab_is_possible),
     cmocka_unit_test(waitok_for_the_whole_window_ends),
     cmocka_unit_test(used_up_reserved_addresses_sleep))
