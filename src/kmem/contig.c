@@ -27,8 +27,9 @@ demand_ok(const struct demand *dm, vm_size_t size, int flags, int memattr)
 	bool ok = size != 0 && round_page(size) >= size && dm->low < dm->high &&
 		  (dm->align & (dm->align - 1)) == 0 && (dm->boundary & (dm->boundary - 1)) == 0;
 
-	CHECK(waits_once, "%s: flags %#x: one of M_NOWAIT and M_WAITOK", dm->func, (unsigned)flags);
-	CHECK(ok, "%s: size %zu, [%#llx, %#llx), align %zu, boundary %#llx", dm->func, size,
+	CHECK(
+	    waits_once, "%s: flags 0x%x: one of M_NOWAIT and M_WAITOK", dm->func, (unsigned)flags);
+	CHECK(ok, "%s: size %zu, [0x%llx, 0x%llx), align %zu, boundary 0x%llx", dm->func, size,
 	    (unsigned long long)dm->low, (unsigned long long)dm->high, dm->align,
 	    (unsigned long long)dm->boundary);
 	CHECK(memattr == VM_MEMATTR_DEFAULT, "%s: memory attribute %d", dm->func, memattr);

@@ -47,7 +47,7 @@ kmem_drain(vm_offset_t va, unsigned long n)
 		for (unsigned i = 0; i < batch; i++) {
 			struct vm_page *m = page_of_va(va + ptoa(i));
 
-			MUST(m != NULL, "kmem: no page at %#lx", (unsigned long)(va + ptoa(i)));
+			MUST(m != NULL, "kmem: no page at 0x%lx", (unsigned long)(va + ptoa(i)));
 			m->source = SOURCE_NONE;
 			pa[i] = page_paddr(m);
 		}
@@ -197,9 +197,9 @@ request_ok(const char *func, vm_size_t *size, int flags)
 	bool waits_once = ((flags & M_NOWAIT) != 0) != ((flags & M_WAITOK) != 0);
 
 	CHECK(*size != 0 && len >= *size, "%s: size %zu", func, *size);
-	CHECK(waits_once, "%s: flags %#x: one of M_NOWAIT and M_WAITOK", func, (unsigned)flags);
+	CHECK(waits_once, "%s: flags 0x%x: one of M_NOWAIT and M_WAITOK", func, (unsigned)flags);
 	CHECK((flags & M_USE_RESERVE) == 0 || (flags & M_NOWAIT) != 0,
-	    "%s: flags %#x: M_USE_RESERVE goes with M_NOWAIT", func, (unsigned)flags);
+	    "%s: flags 0x%x: M_USE_RESERVE goes with M_NOWAIT", func, (unsigned)flags);
 	if (*size == 0 || len < *size || !waits_once ||
 	    (flags & (M_USE_RESERVE | M_WAITOK)) == (M_USE_RESERVE | M_WAITOK))
 		return (false);
@@ -280,7 +280,7 @@ range_ok(const char *func, vm_offset_t addr, vm_size_t size)
 	machine_kva(&base, &window);
 	ok = (addr & PAGE_MASK) == 0 && size != 0 && size <= window && addr >= base &&
 	     addr - base <= window - size;
-	CHECK(ok, "%s: %#lx, %zu bytes: not a range of kernel address space", func,
+	CHECK(ok, "%s: 0x%lx, %zu bytes: not a range of kernel address space", func,
 	    (unsigned long)addr, size);
 	return (ok);
 }
@@ -292,7 +292,7 @@ range_is_bare(const char *func, vm_offset_t addr, vm_size_t size)
 	for (vm_offset_t va = addr; va - addr < size; va += PAGE_SIZE) {
 		if (likely(page_of_va(va) == NULL))
 			continue;
-		CHECK(false, "%s: %#lx, %zu bytes: there is a page at %#lx already", func,
+		CHECK(false, "%s: 0x%lx, %zu bytes: there is a page at 0x%lx already", func,
 		    (unsigned long)addr, size, (unsigned long)va);
 		return (false);
 	}
@@ -342,6 +342,6 @@ kmem_unback(vm_offset_t addr, vm_size_t size)
 
 	size = round_page(size);
 	MUST(range_ok(__func__, addr, size) && m != NULL && m->source == SOURCE_CALLER,
-	    "kmem_unback: %#lx has no page of kmem_back's", (unsigned long)addr);
+	    "kmem_unback: 0x%lx has no page of kmem_back's", (unsigned long)addr);
 	kmem_drain(addr, atop(size));
 }

@@ -501,8 +501,49 @@ R6_nobody_else_takes_the_reserve(void **state)
 	run_mapped(4 << 20, 64 << 20, masked);
 }
 
-TEST_MAIN(cmocka_unit_test(R1_reclaim_keeps_reserve),
-    cmocka_unit_test(slabs_of_a_storm_are_given_back),
+/* ---- R7 ------------------------------------------------------------------------------------------------ */
+
+/*
+ * R7 (D26851) has no map entries to recurse into here; page tables are what mapping could need
+ * memory for. It needs none: the last pages that the machine has can be mapped, and nothing but
+ * they is taken.
+ */
+static void
+r7(void)
+{
+	const unsigned n = 64;
+	vm_offset_t va = kva_alloc(ptoa(n));
+	struct picture before, after;
+	unsigned long size;
+	struct hoard hoard;
+
+	TEST_MUST(va != 0);
+	settle();
+	hoard_pages(&hoard, n);
+	TEST_MUST(free_pages() == n);
+	size = uma_size();
+	picture_take(&before);
+	TEST_MUST(kmem_back(va, ptoa(n), M_NOWAIT | M_USE_RESERVE) == 0);
+	picture_take(&after);
+	TEST_MUST(after.free_pages == 0 && uma_size() == size);
+	TEST_MUST(after.segments == before.segments);
+	memset((void *)va, 7, ptoa(n));
+	kmem_unback(va, ptoa(n));
+	TEST_MUST(free_pages() == n);
+	hoard_end(&hoard);
+	kva_free(va, ptoa(n));
+}
+
+static void
+R7_mapping_allocates_nothing(void **state)
+{
+	(void)state;
+	run_mapped(16 << 20, 64 << 20, r7);
+	on_shape(16 << 20, 64 << 20, r7);
+}
+
+TEST_MAIN(cmocka_unit_test(R7_mapping_allocates_nothing),
+    cmocka_unit_test(R1_reclaim_keeps_reserve), cmocka_unit_test(slabs_of_a_storm_are_given_back),
     cmocka_unit_test(R2_one_reserved_item_a_call),
     cmocka_unit_test(R3_R4_a_refill_stays_within_the_bound),
     cmocka_unit_test(R4_a_refill_needs_the_reserve_alone),

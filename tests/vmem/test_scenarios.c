@@ -41,6 +41,13 @@ static struct pool *pool;
 static struct parent parent;
 static vmem_t *vm;
 
+static void
+strip_spare_tags(vmem_t *arena)
+{
+	while (arena->nspare > 0)
+		arena->tags->free(arena->tags, spare_take(arena));
+}
+
 /* A child of quantum 16 over a parent with [4096, 4096 + size). */
 static void
 setup(vmem_size_t size, vmem_size_t quantum, bool releases)
@@ -530,7 +537,39 @@ H9_destroy_says_what_is_missing(void **state)
 	pool_delete(pool);
 }
 
-TEST_MAIN(cmocka_unit_test(R5_import_is_no_larger_than_needed), cmocka_unit_test(R22_imports_merge),
+/*
+ * R3 (D26770): a request that imports through two layers, each of which must be clipped on both sides,
+ * with no spare tag anywhere: four tags a layer are enough, also without new slabs of tags.
+ */
+static void
+R3_four_tags_a_layer(void **state)
+{
+	vmem_addr_t addr;
+
+	(void)state;
+	for (unsigned have = 0; have <= 2 * BT_MAXALLOC; have++) {
+		int error;
+
+		setup(65536, 1024, true);
+		strip_spare_tags(vm);
+		strip_spare_tags(parent.vm);
+		pool->left = have;
+		error = vmem_xalloc(vm, 48, 128, 32, 0, ANYWHERE,
+		    M_NOWAIT | M_NOVM | M_USE_RESERVE | M_BESTFIT, &addr);
+		pool->left = 4096;
+		if (have == 2 * BT_MAXALLOC)
+			assert_int_equal(error, 0);
+		if (error == 0) {
+			assert_int_equal(addr % 128, 32);
+			vmem_xfree(vm, addr, 48);
+		} else
+			assert_int_equal(vmem_size(parent.vm, VMEM_ALLOC), 0);
+		teardown();
+	}
+}
+
+TEST_MAIN(cmocka_unit_test(R3_four_tags_a_layer),
+    cmocka_unit_test(R5_import_is_no_larger_than_needed), cmocka_unit_test(R22_imports_merge),
     cmocka_unit_test(H1_futile_imports_are_bounded), cmocka_unit_test(H2_next_fit_rounds_first),
     cmocka_unit_test(H3_init_on_own_storage), cmocka_unit_test(D26770_four_tags_a_layer),
     cmocka_unit_test(R6_failed_reserve_fill_gives_back),
