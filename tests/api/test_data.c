@@ -6,6 +6,7 @@
 
 #include <cooper/kmem.h>
 #include <cooper/malloc.h>
+#include <cooper/vmem.h>
 #include "harness.h"
 #include "page/page.h"
 #include "uma/uma_int.h"
