@@ -54,7 +54,8 @@ void kmem_free(void *addr, vm_size_t size);
 
 /*
  * Pages under a range that kva_alloc() gave, all or none, and away from it again. addr: page aligned.
- * kmem_back returns 0, COOPER_ENOMEM (M_NOWAIT, or more than the machine has) or COOPER_EINVAL.
+ * kmem_back returns 0, COOPER_ENOMEM (M_NOWAIT, or more than the machine has) or COOPER_EINVAL (no
+ * such range, or a page is there already). Addresses go back after their pages.
  */
 int kmem_back(vm_offset_t addr, vm_size_t size, int flags);
 void kmem_unback(vm_offset_t addr, vm_size_t size);

@@ -87,8 +87,10 @@ void *cooper_realloc(void *p, size_t size, struct malloc_type *type, int flags);
 void *cooper_reallocf(void *p, size_t size, struct malloc_type *type, int flags);
 
 /*
- * Free any block of this file; NULL is ignored. An address that is not an allocated block of
- * malloc's stops the machine with one line, in every shape. zfree zeroes the block first.
+ * Free any block of this file; NULL is ignored. An address that no block can be at, or that is inside
+ * a block of whole pages, stops the machine with one line, in every shape, as it does realloc() and
+ * malloc_usable_size(). An address inside a smaller block, or one that is free already, stops the
+ * debug shape; the release shape finds it when it reaches its slab. zfree zeroes the block first.
  */
 void cooper_free(void *p, struct malloc_type *type);
 void cooper_zfree(void *p, struct malloc_type *type);

@@ -10,8 +10,11 @@
  * request with M_NOWAIT must not sleep.
  *
  * Misuse (a double free, the wrong zone, flags that contradict each other, a setter that comes too
- * late) stops the debug shape with one line. The release shape refuses what it notices: pointer
- * functions return NULL, int functions 0, the others warn and do nothing.
+ * late) stops the debug shape with one line. The release shape warns with the same line and refuses
+ * what it notices: pointer functions return NULL, int functions 0, the others do nothing; a free by the
+ * wrong one of the functions below is warned of and done. It looks at flags off the fast path only,
+ * and at a freed pointer when its item reaches its slab: then an item that is there already, or a
+ * pointer to none, is warned of and dropped.
  */
 #ifndef COOPER_UMA_H
 #define COOPER_UMA_H
@@ -82,7 +85,8 @@ typedef void (*uma_maxaction_t)(uma_zone_t zone, int unused);
  * ctor runs at each allocation and dtor at each free; init when an item's memory enters the zone and
  * fini when it leaves: an item keeps what init made between a free and the next allocation. Any may
  * be NULL. Without FIRSTTOUCH or ROUNDROBIN in flags the zone is first-touch. Sleeps if it must.
- * NULL only for what cannot be: a size of 0, a bad mask, a PCPU item over a page.
+ * NULL only for what cannot be: no name, a size of 0, a mask that is none or over a page, unknown
+ * flags, a PCPU item over a page.
  */
 uma_zone_t uma_zcreate(const char *name, size_t size, uma_ctor ctor, uma_dtor dtor, uma_init init,
     uma_fini fini, int align, uint32_t flags);
@@ -96,7 +100,8 @@ uma_zone_t uma_zsecond_create(const char *name, uma_ctor ctor, uma_dtor dtor, um
 
 /*
  * A zone without slabs: it caches what import gives, of whatever nature. size only bounds the caches
- * and is what M_ZERO clears. M_WAITOK does not promise an item: import decides.
+ * and is what M_ZERO clears. M_WAITOK does not promise an item: import decides. NULL: no name,
+ * import or release, a negative size, unknown flags.
  */
 uma_zone_t uma_zcache_create(const char *name, int size, uma_ctor ctor, uma_dtor dtor,
     uma_init zinit, uma_fini zfini, uma_import import, uma_release release, void *arg, int flags);
@@ -189,10 +194,13 @@ void uma_zone_set_zinit(uma_zone_t zone, uma_init zinit);
 void uma_zone_set_zfini(uma_zone_t zone, uma_fini zfini);
 void uma_zone_set_allocf(uma_zone_t zone, uma_alloc allocf);
 void uma_zone_set_freef(uma_zone_t zone, uma_free freef);
-void uma_zone_set_smr(uma_zone_t zone, struct smr *smr); /* share a context; not a lazy one */
+void uma_zone_set_smr(uma_zone_t zone, struct smr *smr); /* share one, not lazy; of no SMR zone */
 struct smr *uma_zone_get_smr(uma_zone_t zone);
 
-/* Make slabs for so many items now, spread over the domains. Sleeps if it must. */
+/*
+ * Make slabs for so many items now, spread over the domains; no more than reserved addresses hold.
+ * Sleeps if it must.
+ */
 void uma_prealloc(uma_zone_t zone, int nitems);
 
 /*
@@ -204,7 +212,7 @@ void uma_zone_reserve(uma_zone_t zone, int nitems);
 
 /*
  * Reserve address space for so many items, rounded up to slabs, and make that the limit. Slabs then
- * stay until the zone ends. Before the first allocation. Returns 1, or 0 without address space.
+ * stay until the zone ends. Before the first allocation, once. Returns 1, or 0 without address space.
  */
 int uma_zone_reserve_kva(uma_zone_t zone, int nitems);
 

@@ -45,7 +45,8 @@ typedef void vmem_reclaim_t(vmem_t *vm, int flags);
 /*
  * A new arena. name is copied (23 characters count). quantum: a power of two. size 0: no span yet;
  * otherwise as vmem_add(vm, base, size, flags). qcache_max: sizes up to it, at most 16 quanta, get
- * per-CPU caches, zones named "<arena>-<bytes>". flags: M_WAITOK or M_NOWAIT.
+ * per-CPU caches, zones named "<arena>-<bytes>". flags: M_WAITOK or M_NOWAIT, for the arena, its
+ * tags and its span; making its caches, and the first arena of all, may sleep with either.
  * NULL: no memory (M_NOWAIT only), or a bad argument.
  */
 vmem_t *vmem_create(const char *name, vmem_addr_t base, vmem_size_t size, vmem_size_t quantum,

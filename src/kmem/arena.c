@@ -203,6 +203,8 @@ kmem_kva_wait(vm_size_t size, vm_size_t align)
 void
 kva_free(vm_offset_t addr, vm_size_t size)
 {
+	CHECK(page_of_va(addr) == NULL, "kva_free: 0x%lx, %zu bytes: pages are still there",
+	    (unsigned long)addr, size);
 	vmem_xfree(root.vm, addr, round_page(size));
 }
 
