@@ -17,23 +17,26 @@ help:
 	@echo 'make clean   remove what was built'
 
 build:
-	@scripts/deps.sh build
+	@scripts/deps.sh build test
 	@$(CONFIGURE)
 	@$(NINJA)
 
-run: build
+run:
+	@scripts/deps.sh build test
+	@$(CONFIGURE)
+	@$(NINJA)
 	@scripts/run.sh $(B)
 
 test:
-	@scripts/deps.sh build test programs
+	@scripts/deps.sh build test lint programs
 	@scripts/suite.sh $(B) $(MESON_ARGS)
 
 soak:
-	@scripts/deps.sh build test programs
+	@scripts/deps.sh build test lint programs
 	@LEVEL=soak scripts/suite.sh $(B) $(MESON_ARGS)
 
 bench:
-	@scripts/deps.sh build bench
+	@scripts/deps.sh build test bench
 	@$(CONFIGURE)
 	@$(NINJA)
 	@/usr/bin/python3 bench/bench.py $(B)

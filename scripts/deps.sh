@@ -14,7 +14,7 @@ build    | ninja-build       | ninja        | runs the build that meson plans
 build    | pkg-config        | pkg-config   | finds libraries for meson
 build    | libjansson-dev    | -            | JSON output of the cooper command
 test     | libcmocka-dev     | -            | the unit tests' framework
-test     | clang-format-14   | clang-format-14 | a test checks the tree's formatting
+lint     | clang-format-14   | clang-format-14 | a test checks the tree's formatting
 programs | python3           | /usr/bin/python3 | a real program to run on Cooper
 programs | libpython3.11-testsuite | -      | python's own tests, run on Cooper
 programs | redis-tools       | redis-benchmark | redis and its benchmark, run on Cooper (no service is started)
@@ -46,10 +46,10 @@ installed()
         grep -qE "^($arch|all) installed$"
 }
 
-[ $# -gt 0 ] || die "usage: deps.sh GROUP...; groups: build test programs bench clang m32"
+[ $# -gt 0 ] || die "usage: deps.sh GROUP...; groups: build test lint programs bench clang m32"
 wanted=() missing=() reasons=()
 for group in "$@"; do
-    grep -q "^$group " <<<"$table" || die "no group '$group'; groups: build test programs bench clang m32"
+    grep -q "^$group " <<<"$table" || die "no group '$group'; groups: build test lint programs bench clang m32"
 done
 while IFS='|' read -r group package probe why; do
     group=${group// /} package=${package// /} probe=${probe// /}

@@ -53,7 +53,7 @@ echo "run: the same on Cooper: shape i386 (no direct map), page daemon, $physmem
     "($configure_physmem for meson)"
 start=$SECONDS
 status=0
-COOPER_OPTIONS=daemon timeout -k 10 300 "$cooper" run --shape i386 --physmem "$physmem" --stats run.json --progress -- \
+COOPER_OPTIONS=daemon timeout -k 10 600 "$cooper" run --shape i386 --physmem "$physmem" --stats run.json --progress -- \
     bash -c "$build_sources" cooper "$jobs" "$configure_physmem" </dev/null >said || status=$?
 [ $status -eq 0 ] || { cat said; fail "the build failed on Cooper: status $status"; }
 objects >made

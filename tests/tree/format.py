@@ -17,7 +17,7 @@ FOLDERS = ('include', 'src', 'tools', 'tests', 'examples', 'bench', 'lab')
 def main():
     root, tap = sys.argv[1], Tap()
     tool = shutil.which('clang-format-14')
-    if not tap.check(tool is not None, 'clang_format_14_is_installed', ['run scripts/deps.sh test']):
+    if not tap.check(tool is not None, 'clang_format_14_is_installed', ['run scripts/deps.sh lint']):
         tap.done()
     files = [os.path.join(where, name) for folder in FOLDERS
              for where, _, names in sorted(os.walk(os.path.join(root, folder)))
