@@ -2,6 +2,7 @@
  * Storms: many threads, little memory, reclaim at the worst moments. M_WAITOK must come back, and at
  * the end everything must be where it was.
  */
+#include <sched.h>
 #include <stdlib.h>
 #include "kmem_test.h"
 
@@ -137,6 +138,71 @@ waitok_comes_back_under_a_limit(void **state)
 {
 	(void)state;
 	on_shape(8 << 20, 32 << 20, hunger);
+}
+
+/*
+ * Zones too: what one hoards in its caches another needs. Each thread has one item at a time, so
+ * that however many sleep, the next free lets one go on; arenas of users take tags meanwhile.
+ */
+#define HUNGRY 3
+
+struct hungry_zones {
+	uma_zone_t zone[HUNGRY];
+	vmem_t *ids;
+};
+static const size_t hungry_size[HUNGRY] = { 1000, 20000, 45000 };
+
+static void
+hungry_zone_thread(struct test_thread *t)
+{
+	struct hungry_zones *z = t->arg;
+	uint64_t seed = 7 + t->index;
+
+	thread_barrier(t);
+	for (unsigned i = 0; i < 400; i++) {
+		unsigned which = test_random(&seed) % HUNGRY;
+		char *item = uma_zalloc(z->zone[which], M_WAITOK);
+		vmem_addr_t id;
+
+		TEST_MUST(item != NULL);
+		memset(item, (int)t->index, hungry_size[which]);
+		TEST_MUST(vmem_xalloc(z->ids, 1, 2, 0, 0, VMEM_ADDR_MIN, VMEM_ADDR_MAX,
+			      M_WAITOK | M_NEXTFIT, &id) == 0);
+		if (i % 8 == 0)
+			sched_yield();
+		TEST_MUST(item[hungry_size[which] - 1] == (char)t->index);
+		vmem_xfree(z->ids, id, 1);
+		uma_zfree(z->zone[which], item);
+	}
+}
+
+static void
+zone_hunger(void)
+{
+	unsigned n = 2 * MIN(4, cooper_shape()->ncpus);
+	struct hungry_zones z;
+	struct hoard hoard;
+
+	for (unsigned i = 0; i < HUNGRY; i++)
+		z.zone[i] =
+		    uma_zcreate("hungry", hungry_size[i], NULL, NULL, NULL, NULL, UMA_ALIGN_PTR, 0);
+	z.ids = vmem_create("ids", 1, 100000, 1, 0, M_WAITOK | M_FIRSTFIT);
+	settle();
+	hoard_pages(&hoard, 12 * (n / 2) + 24);
+	run_threads(n, hungry_zone_thread, &z);
+	hoard_end(&hoard);
+	vmem_destroy(z.ids);
+	for (unsigned i = 0; i < HUNGRY; i++)
+		uma_zdestroy(z.zone[i]);
+	tags_check("zone_hunger");
+}
+
+static void
+zones_come_back_under_a_limit(void **state)
+{
+	(void)state;
+	on_shape(8 << 20, 32 << 20, zone_hunger);
+	on_shape(8 << 20, 4 << 20, zone_hunger);
 }
 
 /* ---- who waits, for what, and what wakes them ------------------------------------------------------------- */
@@ -328,4 +394,5 @@ waiters_are_woken_by_the_event(void **state)
 }
 
 TEST_MAIN(cmocka_unit_test(waiters_are_woken_by_the_event),
-    cmocka_unit_test(tag_storm_with_reclaim), cmocka_unit_test(waitok_comes_back_under_a_limit))
+    cmocka_unit_test(tag_storm_with_reclaim), cmocka_unit_test(waitok_comes_back_under_a_limit),
+    cmocka_unit_test(zones_come_back_under_a_limit))
