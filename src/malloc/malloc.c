@@ -16,11 +16,12 @@ request_ok(const char *func, struct malloc_type *type, int flags)
 	bool ok = (wait == M_NOWAIT || wait == M_WAITOK) && (flags & ~MALLOC_FLAGS) == 0 &&
 		  (wait == M_NOWAIT || (flags & M_USE_RESERVE) == 0);
 
-	CHECK(ok,
-	    "%s: type %s: flags 0x%x: one of M_NOWAIT and M_WAITOK, none of M_EXEC, M_NOVM "
-	    "and M_NEVERFREED, M_USE_RESERVE only with M_NOWAIT",
-	    func, type->ks_shortdesc, (unsigned)flags);
-	return (ok && malloc_type_ready(type, flags));
+	if (MISUSE(!ok,
+		"%s: type %s: flags 0x%x: one of M_NOWAIT and M_WAITOK, none of M_EXEC, M_NOVM and "
+		"M_NEVERFREED, M_USE_RESERVE only with M_NOWAIT",
+		func, type->ks_shortdesc, (unsigned)flags))
+		return (false);
+	return (malloc_type_ready(type, flags));
 }
 
 /*
@@ -138,9 +139,9 @@ cooper_malloc_domainset(size_t size, struct malloc_type *type, struct domainset 
 void *
 cooper_malloc_aligned(size_t size, size_t align, struct malloc_type *type, int flags)
 {
-	CHECK(is_pow2(align), "malloc_aligned: type %s: alignment %zu is not a power of two",
-	    type->ks_shortdesc, align);
-	if (!is_pow2(align) || !request_ok("malloc_aligned", type, flags))
+	if (MISUSE(!is_pow2(align), "malloc_aligned: type %s: alignment %zu is not a power of two",
+		type->ks_shortdesc, align) ||
+	    !request_ok("malloc_aligned", type, flags))
 		return (NULL);
 	return (alloc(size, align, NULL, type, flags));
 }
@@ -160,10 +161,11 @@ cooper_contigmalloc(size_t size, struct malloc_type *type, int flags, vm_paddr_t
 	bool ok =
 	    (align == 0 || is_pow2(align)) && (boundary == 0 || is_pow2(boundary)) && low < high;
 
-	CHECK(ok, "contigmalloc: type %s: align %zu, boundary 0x%llx or window 0x%llx..0x%llx",
-	    type->ks_shortdesc, align, (unsigned long long)boundary, (unsigned long long)low,
-	    (unsigned long long)high);
-	if (!ok || !request_ok("contigmalloc", type, flags))
+	if (MISUSE(!ok,
+		"contigmalloc: type %s: align %zu, boundary 0x%llx or window 0x%llx..0x%llx",
+		type->ks_shortdesc, align, (unsigned long long)boundary, (unsigned long long)low,
+		(unsigned long long)high) ||
+	    !request_ok("contigmalloc", type, flags))
 		return (NULL);
 	return (counted(malloc_large_contig(size, flags, low, high, align, boundary), type));
 }

@@ -109,7 +109,7 @@ wander(struct test_thread *t)
 static void
 random_blocks_keep_their_contents(void **state)
 {
-	unsigned steps = cooper_shape()->debug ? 4000 : 15000;
+	unsigned steps = cooper_shape()->debug ? 3000 : 10000;
 	struct malloc_type_stats sum;
 
 	(void)state;
@@ -157,7 +157,7 @@ release(void **list)
 static void
 nowait_runs_out_and_recovers(void **state)
 {
-	static const size_t sizes[] = { 48, 4096, 20000, 100000 };
+	static const size_t sizes[] = { 240, 4096, 20000, 100000 };
 	unsigned long first, second;
 	void *list = NULL;
 
