@@ -142,6 +142,8 @@ void kmem_wait(struct kmem_waiter *w, uint64_t need);
 void kmem_wait_end(struct kmem_waiter *w);
 /* Tags, address space or pages came back. Cheap while nobody waits; takes one lock of rank WAIT. */
 void kmem_event(void);
+/* A failed attempt's tags are back: news for who waits for tags alone. */
+void kmem_tag_event(void);
 
 /* ---- start-up -------------------------------------------------------------------------------------------- */
 

@@ -370,7 +370,10 @@ tags_free(struct tag_source *ts, struct vmem_btag *bt)
 		return;
 	}
 	uma_zfree(tag_zone, bt);
-	kmem_event();
+	if (machine_thread_state()->putting_back)
+		kmem_tag_event();
+	else
+		kmem_event();
 }
 
 static void

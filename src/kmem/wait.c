@@ -8,7 +8,7 @@
  * counted itself in before it took L; so the event sees the waiter, and the count that the waiter
  * compares before it sleeps moves. L orders the two sides: no fence is needed.
  *
- * Every kind of event wakes every waiter. Only threads in distress are here, and which of the three
+ * Every kind of event wakes every waiter, but for the put-backs of kmem_tag_event(). Only threads in distress are here, and which of the three
  * would help one of them depends on what the arenas hold at that moment.
  *
  * Memory may also come to rest where no event tells: in the caches of zones. So the first thing that
@@ -24,7 +24,7 @@
 
 CORE_STATE static struct mtx wait_lock = MTX_INIT("kmem wait", RANK_WAIT);
 CORE_STATE static struct waitq channels[KMEM_CHANNELS]; /* under wait_lock */
-CORE_STATE static uint64_t events;                      /* under wait_lock */
+CORE_STATE static uint64_t events[KMEM_CHANNELS];       /* under wait_lock */
 CORE_STATE static uint32_t waiting;                     /* threads between begin and end; atomic */
 
 static const char *const channel_names[KMEM_CHANNELS] = {
@@ -72,7 +72,7 @@ void
 kmem_wait_look(struct kmem_waiter *w)
 {
 	mtx_lock(&wait_lock);
-	w->seen = events;
+	w->seen = events[w->channel - channels];
 	mtx_unlock(&wait_lock);
 }
 
@@ -91,7 +91,7 @@ kmem_wait(struct kmem_waiter *w, uint64_t need)
 		return;
 	}
 	mtx_lock(&wait_lock);
-	if (events == w->seen && !vm_wait_seen_elsewhere())
+	if (events[w->channel - channels] == w->seen && !vm_wait_seen_elsewhere())
 		timed_out = waitq_sleep(w->channel, &wait_lock, need,
 				machine_now() + w->interval) == COOPER_ETIMEDOUT;
 	mtx_unlock(&wait_lock);
@@ -103,16 +103,33 @@ kmem_wait(struct kmem_waiter *w, uint64_t need)
 		w->interval = MIN(2 * w->interval, PASS_INTERVAL_MAX);
 }
 
-void
-kmem_event(void)
+static void
+tell(enum kmem_channel first, enum kmem_channel last)
 {
 	if (likely(atomic_load_relaxed(&waiting) == 0))
 		return;
 	mtx_lock(&wait_lock);
-	events++;
-	for (unsigned i = 0; i < KMEM_CHANNELS; i++)
-		waitq_wake_all(&channels[i]);
+	for (enum kmem_channel i = first; i <= last; i++) {
+		events[i]++;
+		(void)waitq_wake_all(&channels[i]);
+	}
 	mtx_unlock(&wait_lock);
+}
+
+void
+kmem_event(void)
+{
+	tell(0, KMEM_CHANNELS - 1);
+}
+
+/*
+ * A failed attempt of a waiter for addresses takes tags and puts them back. Were that an event on its
+ * own channel it would never sleep, and two such would keep each other awake.
+ */
+void
+kmem_tag_event(void)
+{
+	tell(KMEM_WAIT_TAGS, KMEM_WAIT_TAGS);
 }
 
 /* After sync_fork_child(): whoever waited was another thread, and is gone. */

@@ -132,7 +132,7 @@ struct thread_state {
 	uint32_t smr_nest;   /* smr: how many */
 	uint32_t watched;    /* page: vm_wait_watch(); 0 = nothing */
 	uint32_t importing;  /* vmem: import functions that this thread is inside of */
-	bool putting_back;   /* vmem: this thread undoes an import that did not help */
+	bool putting_back;   /* vmem: this thread undoes what did not help */
 	bool in_reclaim;     /* this thread is running a reclaim or page-daemon pass */
 	uint64_t machine[4]; /* the machine's own */
 };

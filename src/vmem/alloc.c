@@ -78,7 +78,10 @@ attempt(vmem_t *vm, struct request *rq, int flags, vmem_addr_t *addrp)
 		spare_unfill(vm, &purse);
 	spare_trim(vm, &purse);
 	mtx_unlock(&vm->lock);
-	spare_return(vm, &purse);
+	if (unlikely(bt == NULL))
+		spare_put_back(vm, &purse);
+	else
+		spare_return(vm, &purse);
 	if (unlikely(adjust))
 		hash_adjust(vm);
 	return (bt != NULL ? 0 : hopeless ? COOPER_ENOMEM : COOPER_EAGAIN);

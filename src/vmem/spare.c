@@ -128,3 +128,14 @@ spare_return(vmem_t *vm, struct purse *purse)
 	while (purse->n > 0)
 		vm->tags->free(vm->tags, from_purse(vm, purse));
 }
+
+void
+spare_put_back(vmem_t *vm, struct purse *purse)
+{
+	struct thread_state *ts = machine_thread_state();
+	bool saved = ts->putting_back;
+
+	ts->putting_back = true;
+	spare_return(vm, purse);
+	ts->putting_back = saved;
+}

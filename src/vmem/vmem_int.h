@@ -310,6 +310,8 @@ void spare_unfill(vmem_t *vm, struct purse *purse);
 void spare_trim(vmem_t *vm, struct purse *purse);
 /* Give what was taken off back to the source; no lock held. */
 void spare_return(vmem_t *vm, struct purse *purse);
+/* The same for a request that failed: its tags are as they were, which is no news of space. */
+void spare_put_back(vmem_t *vm, struct purse *purse);
 
 /* ---- import.c, wait.c, qcache.c -------------------------------------------------------------------------------------------- */
 
