@@ -38,7 +38,9 @@ def endings(c):
 
 
 def signals(c):
+    # Whoever started the tests may have ignored some (nohup, a background job): a shell cannot trap those.
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_DFL)
         script = f'trap "echo got; exit 9" {number.name[3:]}; echo up; while :; do sleep 0.05; done'
         process = subprocess.Popen([c.command, 'run', '--', 'sh', '-c', script], stdout=subprocess.PIPE,
                                    text=True, env=c.environ)
