@@ -34,6 +34,16 @@ defragment(unsigned n)
 		kva_free(kept[i], PAGE_SIZE);
 }
 
+/* Is nothing but the reserve left in the slabs of any domain? */
+static bool
+at_the_reserve(void)
+{
+	for (unsigned d = 0; d < cooper_shape()->ndomains; d++)
+		if (tag_zone->keg->domain[d].free_items > tags_bound())
+			return (false);
+	return (true);
+}
+
 /* Use ordinary tags up until exactly the reserve is left in the slabs, and caches hold none. */
 static unsigned
 down_to_the_reserve(void)
@@ -42,7 +52,7 @@ down_to_the_reserve(void)
 
 	for (n = 0;; n++) {
 		uma_zone_reclaim(tag_zone, UMA_RECLAIM_DRAIN_CPU);
-		if (tags_in_slabs() <= tags_bound())
+		if (at_the_reserve())
 			break;
 		TEST_MUST(n < MANY);
 		kept[n] = kva_alloc(PAGE_SIZE);
@@ -87,11 +97,44 @@ r1(void)
 	}
 }
 
+/*
+ * The worst place for the reserve: the first slab, which always stays, is all but full, and what else
+ * is free lies in slabs that are wholly free. A drain that did not mind the reserve would take them all. Tags
+ * are taken one by one, so that they fill the slabs in order; which of them fills the first one
+ * depends on a tag's size, so each is tried.
+ */
+static void
+r1_worst_place(void)
+{
+	unsigned kept_whole = 0;
+
+	for (unsigned extra = 0; extra < 16; extra++) {
+		unsigned n = down_to_the_reserve(), all = n + 150;
+
+		for (unsigned i = n; i < all; i++) {
+			uma_zone_reclaim(tag_zone, UMA_RECLAIM_DRAIN_CPU);
+			TEST_MUST((kept[i] = kva_alloc(PAGE_SIZE)) != 0);
+		}
+		for (unsigned i = all; i-- > n + extra;)
+			kva_free(kept[i], PAGE_SIZE);
+		settle();
+		TEST_MUST(tags_in_slabs() >= tags_bound());
+		for (unsigned d = 0; d < cooper_shape()->ndomains; d++)
+			kept_whole += tag_zone->keg->domain[d].free_slabs > 0;
+		TEST_MUST((kept[all] = kva_alloc(PAGE_SIZE)) != 0);
+		kva_free(kept[all], PAGE_SIZE);
+		defragment(n + extra);
+		settle();
+	}
+	TEST_MUST(kept_whole > 0);
+}
+
 static void
 R1_reclaim_keeps_reserve(void **state)
 {
 	(void)state;
 	run_mapped(16 << 20, 64 << 20, r1);
+	run_mapped(16 << 20, 64 << 20, r1_worst_place);
 }
 
 /* What a storm leaves behind goes back: nothing is lost to it (no NOFREE). */
@@ -135,8 +178,19 @@ r2(void)
 	const int flags = M_NOWAIT | M_NOVM | M_USE_RESERVE;
 	struct uma_kdomain *dom = &zone->keg->domain[0];
 	void *item[512], *a, *b;
+	uma_zone_t like = uma_zcreate("like it", 56, NULL, NULL, NULL, NULL, UMA_ALIGN_PTR, 0);
 	unsigned n = 0;
 
+	/* Empty buckets of the size it would use are at hand: none may be filled with the reserve. */
+	for (unsigned cpu = 0; cpu < cooper_shape()->ncpus; cpu += last == 0 ? 1 : last) {
+		machine_bind((int)cpu);
+		while (n < 512 && (item[n] = uma_zalloc(like, M_WAITOK)) != NULL)
+			n++;
+		while (n > 0)
+			uma_zfree(like, item[--n]);
+		uma_zone_reclaim(like, UMA_RECLAIM_DRAIN_CPU);
+	}
+	machine_bind(0);
 	uma_zone_reserve(zone, (int)reserve);
 	uma_prealloc(zone, (int)reserve);
 	while (n < 512 && (item[n] = uma_zalloc(zone, M_NOWAIT | M_NOVM)) != NULL)
@@ -156,6 +210,7 @@ r2(void)
 	while (n > 0)
 		uma_zfree(zone, item[--n]);
 	uma_zdestroy(zone);
+	uma_zdestroy(like);
 }
 
 static void
@@ -360,10 +415,34 @@ r6_addresses(void)
 	kva_free(rest[0], 64 * PAGE_SIZE);
 }
 
+/* And with a failure at each of its steps: what it had taken by then is back in the slabs. */
+static void
+r6_each_step(void)
+{
+	for (uint64_t k = 1; k < 40; k++) {
+		unsigned long slabs;
+		unsigned n;
+
+		vmem_trim(); /* no arena has a spare tag: the refill takes all that it may */
+		n = down_to_the_reserve();
+		slabs = tag_slab_pages();
+		for (unsigned i = 0; i < 8 && tag_slab_pages() == slabs; i++) {
+			cooper_inject_failure(k);
+			kept[n] = kva_alloc(PAGE_SIZE);
+			(void)cooper_inject_failure(0);
+			n += kept[n] != 0;
+			TEST_MUST(tags_in_slabs() >= tags_bound());
+		}
+		tags_check("r6_each_step");
+		defragment(n);
+	}
+}
+
 static void
 R6_failed_refills_keep_the_reserve(void **state)
 {
 	(void)state;
+	run_mapped(16 << 20, 64 << 20, r6_each_step);
 	run_mapped(4 << 20, 64 << 20, r6);
 	run_mapped(8 << 20, 2 << 20, r6_addresses);
 }
