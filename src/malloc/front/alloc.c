@@ -149,7 +149,7 @@ malloc_usable_size(void *p)
  * glibc's own names for its allocator. A program that calls them must meet the same memory.
  */
 #define ALIAS(ret, name, target, ...) \
-	FRONT_EXPORT ret name(__VA_ARGS__) __attribute__((alias(#target), copy(target)))
+	FRONT_EXPORT ret name(__VA_ARGS__) __attribute__((alias(#target)))
 
 ALIAS(void, cfree, free, void *);
 ALIAS(void *, __libc_malloc, malloc, size_t);
