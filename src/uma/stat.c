@@ -50,7 +50,7 @@ uma_zone_get_stat(uma_zone_t zone, struct uma_zone_stat *st)
 	*st = (struct uma_zone_stat){ .name = zone->name,
 		.size = zone->size,
 		.flags = zone->flags,
-		.bucket_size = zone->bucket_size };
+		.bucket_size = atomic_load_relaxed(&zone->bucket_size) };
 	/* Frees first: what is freed in between counts as used, never as less than nothing. */
 	cache_totals(zone, &pops, &pushes, &st->cached_cpu);
 	frees = pushes + atomic_load_relaxed(&zone->frees);
