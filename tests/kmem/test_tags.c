@@ -168,6 +168,25 @@ slabs_of_a_storm_are_given_back(void **state)
 
 /* ---- R2, R3, R4 ------------------------------------------------------------------------------------------ */
 
+/*
+ * Leave empty buckets in this CPU's cache of them, of the size that a zone of such items uses: zones
+ * below kmem take none but such.
+ */
+static void
+buckets_at_hand(size_t item_size)
+{
+	uma_zone_t like =
+	    uma_zcreate("like it", item_size, NULL, NULL, NULL, NULL, UMA_ALIGN_PTR, 0);
+	static void *item[1024];
+	unsigned n;
+
+	for (n = 0; n < 1024; n++)
+		TEST_MUST((item[n] = uma_zalloc(like, M_WAITOK)) != NULL);
+	while (n > 0)
+		uma_zfree(like, item[--n]);
+	uma_zdestroy(like);
+}
+
 /* R2 (D26771): with exactly the reserve left, one M_USE_RESERVE request takes one item, not a bucket. */
 static void
 r2(void)
@@ -178,17 +197,11 @@ r2(void)
 	const int flags = M_NOWAIT | M_NOVM | M_USE_RESERVE;
 	struct uma_kdomain *dom = &zone->keg->domain[0];
 	void *item[512], *a, *b;
-	uma_zone_t like = uma_zcreate("like it", 56, NULL, NULL, NULL, NULL, UMA_ALIGN_PTR, 0);
 	unsigned n = 0;
 
-	/* Empty buckets of the size it would use are at hand: none may be filled with the reserve. */
 	for (unsigned cpu = 0; cpu < cooper_shape()->ncpus; cpu += last == 0 ? 1 : last) {
 		machine_bind((int)cpu);
-		while (n < 512 && (item[n] = uma_zalloc(like, M_WAITOK)) != NULL)
-			n++;
-		while (n > 0)
-			uma_zfree(like, item[--n]);
-		uma_zone_reclaim(like, UMA_RECLAIM_DRAIN_CPU);
+		buckets_at_hand(56);
 	}
 	machine_bind(0);
 	uma_zone_reserve(zone, (int)reserve);
@@ -210,7 +223,6 @@ r2(void)
 	while (n > 0)
 		uma_zfree(zone, item[--n]);
 	uma_zdestroy(zone);
-	uma_zdestroy(like);
 }
 
 static void
