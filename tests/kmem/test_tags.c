@@ -535,7 +535,7 @@ tags_of_large_machines_stay_together(void **state)
 	struct machine_shape shape = harness_shape;
 
 	(void)state;
-	NEED(sizeof(void *) == 8);
+	NEED_MACHINE(sizeof(void *) == 8, "no memory so large in 32 bit");
 	shape.physmem = (uint64_t)64 << 30;
 	shape.kva_size = (vm_size_t)((uint64_t)128 << 30);
 	on_exact_shape(&shape, far);

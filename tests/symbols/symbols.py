@@ -19,8 +19,9 @@ from objects import declared, nm
 
 COMPILER_CALLS = {'memcpy', 'memmove', 'memset', 'memcmp'}
 # Position-independent 32-bit x86 code finds its data through these; 64-bit division by a variable
-# has no instruction there.
-HELPERS_32 = {'_GLOBAL_OFFSET_TABLE_', '__udivdi3', '__umoddi3', '__udivmoddi4', '__divdi3', '__moddi3'}
+# and the lowest bit of 64 have no instruction there.
+HELPERS_32 = {'_GLOBAL_OFFSET_TABLE_', '__udivdi3', '__umoddi3', '__udivmoddi4', '__divdi3', '__moddi3',
+              '__ctzdi2'}
 HELPERS = {'_GLOBAL_OFFSET_TABLE_'}
 MACHINE_HEADERS = ('machine*.h', 'percpu.h')
 
