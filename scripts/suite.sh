@@ -29,6 +29,8 @@ export TSAN_OPTIONS=${TSAN_OPTIONS:-halt_on_error=1:second_deadlock_stack=1:die_
 rm -f "$dir"/meson-logs/testlog*
 setup=(--no-suite soak)
 [ "${LEVEL:-test}" = test ] || setup=(--suite "$LEVEL")
+# A time limit is for what hangs; sanitizers and busy machines only slow a test down.
+setup+=(--timeout-multiplier 4)
 meson test -C "$dir" --no-rebuild --num-processes "$(nproc)" --print-errorlogs "${setup[@]}" \
     </dev/null || true
 exec /usr/bin/python3 scripts/count.py "$dir"
