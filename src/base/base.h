@@ -7,6 +7,7 @@
 
 #include <stdarg.h>
 #include <cooper/types.h>
+#include "base/fault.h"
 
 #define likely(x)        __builtin_expect(!!(x), 1)
 #define unlikely(x)      __builtin_expect(!!(x), 0)
@@ -99,14 +100,7 @@ NORETURN void machine_panic(const char *line);
 /* A warning: one line to the machine's console; never stops. */
 void core_warn(const char *fmt, ...) PRINTFLIKE(1, 2);
 
-/* ---- historic bugs and injected failures ------------------------------------------------------
- * FAULT(name): true only in the laboratory build and only when that fault is switched on.
- */
-#ifndef COOPER_LAB
-#define FAULT(name) false
-#endif
-
-/*
+/* ---- injected failures ---------------------------------------------------------------------------
  * inject_failure(): to be asked on every internal NOWAIT request that can fail (a page, a tag, a
  * bucket, a slab, a header, address space). True: behave as if it had failed.
  */
