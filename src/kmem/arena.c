@@ -137,7 +137,10 @@ kmem_kva_near(struct kmem_arena *first, vm_size_t size, int flags, struct kmem_a
 void
 kmem_kva_free(struct kmem_arena *ka, vm_offset_t va, vm_size_t size)
 {
-	vmem_xfree(ka->vm, va, size);
+	if (FAULT(tag_slabs_to_quantum_cache))
+		vmem_free(ka->vm, va, size);
+	else
+		vmem_xfree(ka->vm, va, size);
 }
 
 bool
@@ -236,7 +239,8 @@ kmem_arena_create(struct kmem_arena *ka, const char *name, struct kmem_arena *pa
 	ka->source = (uint8_t)source;
 	ka->feeds_tags = feeds_tags;
 	tags_source_init(&ka->tags, true);
-	ka->vm = vmem_create(ka->name, 0, 0, PAGE_SIZE, 0, M_NOWAIT | M_BESTFIT);
+	ka->vm = vmem_create(ka->name, 0, 0, PAGE_SIZE,
+	    FAULT(tag_slabs_to_quantum_cache) ? PAGE_SIZE : 0, M_NOWAIT | M_BESTFIT);
 	if (ka->vm == NULL)
 		return (start_refuse(COOPER_ENOMEM, "arena \"%s\": no memory", name));
 	vmem_set_tags(ka->vm, &ka->tags);

@@ -70,7 +70,8 @@ fill_demand(const struct demand *dm, int domain, vm_offset_t va, unsigned long n
 		    MAX(dm->align, PAGE_SIZE), dm->boundary);
 
 		if (m == NULL) {
-			kmem_drain(va, done);
+			if (!FAULT(range_goes_before_its_pages))
+				kmem_drain(va, done);
 			return (false);
 		}
 		enter_run(

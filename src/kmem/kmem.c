@@ -258,6 +258,8 @@ kmem_free(void *addr, vm_size_t size)
 	struct vm_page *m = page_of_va(va);
 	struct kmem_arena *ka = m != NULL ? kmem_arena_of(m->source) : NULL;
 
+	if (FAULT(freed_to_the_wrong_arena))
+		ka = kmem_domain_arena((int)machine_cpu_domain(machine_cpu()));
 	size = round_page(size);
 	MUST((va & PAGE_MASK) == 0 && ka != NULL && m->run != 0,
 	    "kmem_free: %p is not the start of an allocation", addr);

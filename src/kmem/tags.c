@@ -76,6 +76,8 @@ CORE_STATE static struct tag_source ordinary; /* arenas outside the kernel graph
 static unsigned
 bound_of(unsigned layers)
 {
+	if (FAULT(reserve_for_one_layer))
+		layers = 1;
 	return (layers * (BT_IMPORT + BT_CLIP) * FILLERS);
 }
 
@@ -233,14 +235,16 @@ tags_refill(void)
 {
 	struct vmem_btag *bt;
 
-	mtx_lock(&tags_lock);
+	if (!FAULT(refills_side_by_side))
+		mtx_lock(&tags_lock);
 	check_locked("tags_refill, before");
 	taken = 0;
 	__atomic_store_n(&filler, machine_thread_state(), __ATOMIC_RELAXED);
 	bt = uma_zalloc(tag_zone, M_NOWAIT);
 	__atomic_store_n(&filler, NULL, __ATOMIC_RELAXED);
 	check_locked("tags_refill, after");
-	mtx_unlock(&tags_lock);
+	if (!FAULT(refills_side_by_side))
+		mtx_unlock(&tags_lock);
 	return (bt);
 }
 
@@ -399,12 +403,13 @@ int
 tags_start(void)
 {
 	const struct machine_shape *shape = cooper_shape();
+	bool never_freed = POLICY(nofree) || (POLICY(nofree_no_dmap) && !shape->direct_map);
 	unsigned bound = tags_bound(), ipers;
 
 	mtx_init(&tags_lock, "tags", RANK_TAGS);
 	mapped = !shape->direct_map || shape->physmem > BT_APART;
 	tag_zone = uma_zcreate("vmem btag", vmem_btag_size, NULL, NULL, NULL, NULL,
-	    (int)vmem_btag_align - 1, UMA_ZONE_VM);
+	    (int)vmem_btag_align - 1, UMA_ZONE_VM | (never_freed ? UMA_ZONE_NOFREE : 0));
 	uma_zone_set_allocf(tag_zone, slab_alloc);
 	uma_zone_set_freef(tag_zone, slab_free);
 	ipers = tag_zone->keg->ipers;

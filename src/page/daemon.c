@@ -170,7 +170,8 @@ run_pass(int domain, enum page_pressure level)
 	daemon.passes++;
 	daemon.gained = gained;
 	(void)waitq_wake_all(&daemon.over);
-	page_wake_all_locked();
+	if (!FAULT(pass_wakes_nobody))
+		page_wake_all_locked();
 	mtx_unlock(&vm_lock);
 	return (gained);
 }

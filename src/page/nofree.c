@@ -52,7 +52,7 @@ run_cut(struct page_domain *d, uint32_t first, uint32_t pn, uint32_t n)
 
 	if (pn > first)
 		run_link(d, first, pn - first, zero);
-	if (pn + n < end)
+	if (pn + n < end && !FAULT(nofree_tail_lost))
 		run_link(d, pn + n, end - pn - n, zero);
 	return (zero);
 }

@@ -53,6 +53,8 @@ smr_step(void)
 static inline int32_t
 smr_delta(smr_seq_t a, smr_seq_t b)
 {
+	if (FAULT(smr_does_not_wrap))
+		return (a < b ? -1 : a > b);
 	return ((int32_t)(a - b));
 }
 

@@ -28,7 +28,7 @@ static bool
 take(struct mtx *m)
 {
 	for (unsigned looks = 0; looks < PATIENCE; looks++) {
-		if (machine_trylock(&m->lock))
+		if (machine_trylock(&m->lock) || FAULT(fork_goes_past_held_locks))
 			return (true);
 		nap();
 	}

@@ -50,7 +50,8 @@ uma_zone_set_max(uma_zone_t zone, int nitems)
 	zone->max_items = (uint64_t)nitems;
 	if ((zone->flags & ZF_LIMIT) == 0) /* later changes leave alone what others read */
 		zone->flags |= ZF_LIMIT;
-	limit_grant(zone);
+	if (!FAULT(raise_wakes_nobody))
+		limit_grant(zone);
 	mtx_unlock(&zone->domain[0].lock);
 	return (nitems);
 }

@@ -33,6 +33,8 @@ sort_some(struct uma_zone *zone, struct uma_bucket *b, struct uma_bucket **spare
 		d = item_domain(zone, b->slot[b->count - 1]);
 		to = zone->domain[d].cross;
 		if (to == NULL) {
+			if (*spare == NULL && FAULT(bucket_under_cross_lock))
+				*spare = bucket_alloc(zone, NULL, M_NOWAIT);
 			if (*spare == NULL)
 				return (false);
 			to = *spare;

@@ -156,7 +156,7 @@ domain_to_put(const struct uma_zone *zone, int domain)
 static bool
 seq_reached(struct uma_zone *zone, smr_seq_t seq)
 {
-	return (seq == 0 || smr_poll(zone->smr, seq, false));
+	return (seq == 0 || FAULT(smr_bucket_reused_early) || smr_poll(zone->smr, seq, false));
 }
 
 /* A full bucket of the domain, safe to use; NULL if there is none. reclaim: not as a user wants it. */

@@ -55,6 +55,8 @@ zone_import(struct uma_zone *zone, void **store, int max, int domain, int flags)
 		if (keg_is_trashed(zone))
 			trash_fill(store[i], zone->size);
 		zone->release(zone->arg, store + i, n - i);
+		if (FAULT(failed_init_restores_twice))
+			limit_release(zone, n - i);
 	}
 	return (i);
 }

@@ -128,7 +128,9 @@ reach_of(struct uma_keg *keg, int wanted, bool strict, int flags)
 {
 	struct reach r = { (unsigned)first_domain(keg, wanted), uma_ndomains };
 
-	if ((keg->flags & ZF_HASH) != 0 || (strict && (flags & M_USE_RESERVE) == 0))
+	if ((keg->flags & ZF_HASH) != 0 || (strict && (flags & M_USE_RESERVE) == 0) ||
+	    (FAULT(reserve_of_one_domain) && (flags & M_USE_RESERVE) != 0) ||
+	    (FAULT(first_touch_or_nothing) && (keg->flags & UMA_ZONE_FIRSTTOUCH) != 0))
 		r.span = 1;
 	return (r);
 }
@@ -187,6 +189,8 @@ keg_fetch_slab(struct uma_keg *keg, int wanted, bool strict, int flags)
 	for (;;) {
 		for (unsigned i = 0; i < r.span; i++) {
 			d = (int)((r.first + i) % uma_ndomains);
+			if (FAULT(shared_domain_cursor) && (keg->flags & UMA_ZONE_ROUNDROBIN) != 0)
+				d = first_domain(keg, UMA_ANYDOMAIN);
 			slab = keg_fetch_free_slab(keg, d, flags);
 			if (slab == NULL)
 				slab = keg_new_slab(keg, d, nowait, &hopeless);
@@ -196,6 +200,8 @@ keg_fetch_slab(struct uma_keg *keg, int wanted, bool strict, int flags)
 		/* Meanwhile another may have made a slab: tags depend on seeing it. */
 		if ((flags & M_WAITOK) == 0)
 			return (look_at_slabs(keg, r, flags));
+		if (FAULT(shared_domain_cursor) && (keg->flags & UMA_ZONE_ROUNDROBIN) != 0)
+			r = (struct reach){ (unsigned)d, 1 };
 		slab = wait_for_slab(keg, r, flags, &hopeless);
 		if (slab != NULL || hopeless)
 			return (slab);
@@ -220,7 +226,7 @@ keg_import(struct uma_zone *zone, void **store, int max, int domain, bool strict
 		atomic_store_relaxed(&zone->used, true);
 	if ((keg->flags & UMA_ZONE_ROUNDROBIN) != 0 && max > 1)
 		most = howmany(max, (int)uma_ndomains); /* of each domain its share */
-	while (n < max && !at_reserve) {
+	while (n < max && (!at_reserve || FAULT(fill_swallows_reserve))) {
 		slab = keg_fetch_slab(keg, domain, strict, flags);
 		if (slab == NULL)
 			break;
@@ -286,7 +292,7 @@ keg_release(struct uma_zone *zone, void **store, int n)
 	}
 	if (held != NULL)
 		mtx_unlock(held);
-	if (unlikely(atomic_load_relaxed(&keg->waiting) != 0))
+	if (unlikely(atomic_load_relaxed(&keg->waiting) != 0) && !FAULT(item_free_wakes_nobody))
 		vm_wait_elsewhere();
 }
 
@@ -311,7 +317,7 @@ slabs_for_reserve(const struct uma_keg *keg, const struct uma_kdomain *dom)
 {
 	unsigned long partial = dom->free_items - dom->free_slabs * keg->ipers;
 
-	if (partial >= keg->reserve)
+	if (partial >= keg->reserve || FAULT(drain_ignores_reserve))
 		return (0);
 	return (MIN(howmany(keg->reserve - partial, keg->ipers), dom->free_slabs));
 }

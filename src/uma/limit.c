@@ -79,11 +79,12 @@ limit_charge(struct uma_zone *zone, int count, int flags)
 	(void)atomic_add_fetch(&zone->sleepers, 1);
 	atomic_fence_seq();
 	limit_hit(zone);
-	cache_drain_cpus(zone, UMA_ANYDOMAIN);
+	if (!FAULT(sleeps_on_cached_items))
+		cache_drain_cpus(zone, UMA_ANYDOMAIN);
 	for (int d = 0; d < (int)uma_ndomains; d++)
 		depot_reclaim(zone, d, true);
 	mtx_lock(lock);
-	if (take(zone, 1) == 0) {
+	if (FAULT(lost_limit_wakeup) || take(zone, 1) == 0) {
 		atomic_add_relaxed(&zone->sleeps, 1);
 		while (waitq_sleep(&zone->limit_queue, lock, 1, 0) != 0)
 			;
@@ -97,8 +98,11 @@ limit_charge(struct uma_zone *zone, int count, int flags)
 void
 limit_grant(struct uma_zone *zone)
 {
-	while (zone->items < zone->max_items && waitq_wake_one(&zone->limit_queue) == 1)
+	while (zone->items < zone->max_items && waitq_wake_one(&zone->limit_queue) == 1) {
 		zone->items++;
+		if (FAULT(batch_wakes_one))
+			break;
+	}
 }
 
 void

@@ -80,6 +80,8 @@ reclaim_one(struct uma_zone *zone, void *arg)
 
 	if ((zone->flags & UMA_ZONE_UNMANAGED) != 0 || comes_last(zone) != pass->last)
 		return;
+	if (FAULT(cache_zones_not_reclaimed) && (zone->flags & ZF_CACHE) != 0)
+		return;
 	if (pass->req == UMA_RECLAIM_TRIM && (zone->flags & UMA_ZONE_NOTRIM) != 0)
 		return;
 	zone_reclaim(zone, pass->req, pass->domain);

@@ -125,6 +125,19 @@ release_to_keg(void *arg, void **store, int count)
 	keg_release(arg, store, count);
 }
 
+/* The zone is complete: let it be seen. */
+static void
+publish(struct uma_zone *zone)
+{
+	if (FAULT(create_against_reclaim) && zone->link.next != &zone->link)
+		return;
+	mtx_lock(&uma_zones_lock);
+	if (zone->keg != NULL)
+		zone->keg->nzones++;
+	list_append(&uma_zones, &zone->link);
+	mtx_unlock(&uma_zones_lock);
+}
+
 /* Fill in a zeroed zone. keg NULL: the caller sets import, release and arg. */
 static void
 zone_fill(struct uma_zone *zone, const char *name, size_t size, uint32_t flags, struct uma_keg *keg)
@@ -150,6 +163,8 @@ zone_fill(struct uma_zone *zone, const char *name, size_t size, uint32_t flags, 
 	waitq_init(&zone->limit_queue, "zonelimit");
 	mtx_init(&zone->cross_lock, "zone cross", RANK_CROSS);
 	list_init(&zone->link);
+	if (FAULT(create_against_reclaim))
+		publish(zone);
 	for (unsigned d = 0; d < uma_ndomains; d++)
 		mtx_init(&zone->domain[d].lock, "zone domain", RANK_ZDOMAIN);
 	attach_cache(zone);
@@ -169,17 +184,6 @@ set_callbacks(struct uma_zone *zone, uma_ctor ctor, uma_dtor dtor, uma_init zini
 	if (zone->keg != NULL && (zone->keg->flags & ZF_TRASH) != 0 && zinit == NULL &&
 	    zfini == NULL)
 		zone->flags |= ZF_TRASH;
-}
-
-/* The zone is complete: let it be seen. */
-static void
-publish(struct uma_zone *zone)
-{
-	mtx_lock(&uma_zones_lock);
-	if (zone->keg != NULL)
-		zone->keg->nzones++;
-	list_append(&uma_zones, &zone->link);
-	mtx_unlock(&uma_zones_lock);
 }
 
 static struct uma_zone *
@@ -347,7 +351,7 @@ unpublish(struct uma_zone *zone)
 {
 	mtx_lock(&uma_zones_lock);
 	zone->dying = true;
-	while (zone->refs != 0)
+	while (zone->refs != 0 && !FAULT(destroy_against_reclaim))
 		(void)waitq_sleep(&zone_left, &uma_zones_lock, zone->refs, 0);
 	list_remove(&zone->link);
 	if (zone->keg != NULL)
@@ -360,7 +364,7 @@ empty(struct uma_zone *zone)
 {
 	cache_drain_cpus(zone, UMA_ANYDOMAIN);
 	for (int d = 0; d < (int)uma_ndomains; d++)
-		depot_reclaim(zone, d, true);
+		depot_reclaim(zone, d, !FAULT(destroy_trims));
 }
 
 /*

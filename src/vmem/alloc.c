@@ -41,8 +41,10 @@ find_place(vmem_t *vm, struct request *rq, int flags, struct purse *purse, vmem_
 		return (bt);
 	if (vm->import != NULL)
 		got = import_span(vm, rq, flags, purse, &bt, startp);
+	while (FAULT(second_import_uncovered) && got == IMPORT_FUTILE)
+		got = import_span(vm, rq, flags, purse, &bt, startp);
 	if (got != IMPORT_YES && reclaim(vm, rq, flags, purse)) {
-		bt = fit_find(vm, rq, startp);
+		bt = FAULT(reclaim_without_retry) ? NULL : fit_find(vm, rq, startp);
 		if (bt == NULL && got == IMPORT_NO && vm->import != NULL)
 			got = import_span(vm, rq, flags, purse, &bt, startp);
 	}
@@ -74,7 +76,8 @@ attempt(vmem_t *vm, struct request *rq, int flags, vmem_addr_t *addrp)
 		adjust = hash_wants(vm) && (flags & (M_USE_RESERVE | M_NOVM)) == 0;
 	} else
 		vm->counts.fails++;
-	if (purse.fresh > 0 && (bt == NULL || (flags & M_USE_RESERVE) != 0))
+	if (purse.fresh > 0 && (bt == NULL || (flags & M_USE_RESERVE) != 0) &&
+	    !FAULT(failed_fill_leaks_tags))
 		spare_unfill(vm, &purse);
 	spare_trim(vm, &purse);
 	mtx_unlock(&vm->lock);
@@ -218,6 +221,8 @@ vmem_xalloc(vmem_t *vm, vmem_size_t size, vmem_size_t align, vmem_size_t phase, 
 	int error;
 
 	*addrp = 0;
+	if (FAULT(next_fit_unrounded) && (flags & M_NEXTFIT) != 0)
+		rq.size = size;
 	if ((error = check_common(vm, "vmem_xalloc", size, flags)) != 0)
 		return (error);
 	if (rq.size < size)

@@ -14,7 +14,7 @@ qcache_import(void *arg, void **store, int count, int domain, int flags)
 	struct request rq = {
 		.size = qc->size,
 		.shape = { qc->vm->quantum_mask + 1, 0, 0 },
-		.min = VMEM_ADDR_QCACHE_MIN,
+		.min = FAULT(quantum_cache_has_zero) ? VMEM_ADDR_MIN : VMEM_ADDR_QCACHE_MIN,
 		.max = VMEM_ADDR_MAX,
 		.policy = M_BESTFIT,
 		.cached = true,

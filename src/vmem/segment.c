@@ -167,6 +167,8 @@ span_add(vmem_t *vm, vmem_addr_t addr, vmem_size_t size, enum bt_type type)
 		return (false);
 	joins_below = vm->release == NULL && below != NULL && below->start == addr;
 	joins_above = vm->release == NULL && above != NULL && above->start == top;
+	if (FAULT(span_tags_block_merging))
+		joins_below = joins_above = false;
 	vm->size += size;
 	if (joins_below && joins_above) {
 		/* The gap between two spans: the lower one's end goes. */

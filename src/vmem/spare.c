@@ -64,7 +64,7 @@ from_purse(vmem_t *vm, struct purse *purse)
 void
 spare_hide(vmem_t *vm, struct purse *purse)
 {
-	while (purse->n < BT_MAXALLOC && vm->nspare > 0)
+	while (purse->n < BT_MAXALLOC && vm->nspare > 0 && !FAULT(tags_left_in_sight))
 		to_purse(vm, purse);
 }
 
@@ -89,6 +89,8 @@ spare_fill(vmem_t *vm, struct purse *purse, unsigned need, int flags)
 	reserve = ts->reserve ? flags & M_USE_RESERVE : 0;
 	while (vm->nspare < need) {
 		bt = ts->alloc(ts, M_NOWAIT | M_NOVM | reserve);
+		if (bt == NULL && FAULT(map_entry_recursion))
+			bt = ts->alloc(ts, M_NOWAIT | reserve);
 		if (bt == NULL) {
 			if (flags & M_NOVM)
 				return (COOPER_ENOMEM);

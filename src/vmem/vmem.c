@@ -210,7 +210,8 @@ vmem_add(vmem_t *vm, vmem_addr_t addr, vmem_size_t size, int flags)
 		spare_return(vm, &purse);
 	if (error != 0)
 		return (error);
-	arena_wait_event(vm); /* H4 */
+	if (!FAULT(add_without_wakeup))
+		arena_wait_event(vm); /* H4 */
 	if (vm->tags != NULL && vm->tags->event != NULL)
 		vm->tags->event(vm->tags);
 	return (0);
@@ -245,7 +246,8 @@ vmem_set_limit(vmem_t *vm, vmem_size_t max)
 	mtx_lock(&vm->lock);
 	vm->limit = max;
 	mtx_unlock(&vm->lock);
-	arena_wait_event(vm); /* a raised one may let an import through (R26) */
+	if (!FAULT(limit_never_rechecked))
+		arena_wait_event(vm); /* a raised one may let an import through (R26) */
 }
 
 void

@@ -77,6 +77,7 @@ arena_wait_end(void)
 static bool
 is_news(const struct arena_news *seen, bool futile)
 {
+	futile = futile && !FAULT(futile_importers_wake);
 	return (news.events != seen->events || (!futile && news.putbacks != seen->putbacks));
 }
 
@@ -115,7 +116,7 @@ arena_wait_event(vmem_t *vm)
 	LIST_EACH (l, &slept_on) {
 		vmem_t *other = list_entry(l, vmem_t, sleepers);
 
-		if (other == vm || other->import != NULL)
+		if (other == vm || (other->import != NULL && !FAULT(release_wakes_no_importer)))
 			waitq_wake_all(&other->wait);
 	}
 	mtx_unlock(&vmem_wait_lock);
