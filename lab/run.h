@@ -74,8 +74,11 @@ struct lab_result {
 void lab_run(const struct lab_spec *spec, const struct lab_strategy *strategy,
     const struct lab_observer *observer, struct lab_schedule *schedule, struct lab_result *result);
 
-/* The default answers, and those of a recorded schedule. */
+/* The default answers. Those of a recorded schedule: replay_strategy() in lab/search. */
 extern const struct lab_strategy lab_default_strategy;
+
+/* The scenario's shape, its zero fields filled in. */
+struct machine_shape lab_shape(const struct lab_scenario *scenario);
 
 /* ---- catalogues -------------------------------------------------------------------------------- */
 
