@@ -6,7 +6,7 @@
  *
  * One folder a machine: posix (threads of a process), sim (fibers under a seeded scheduler), i386
  * and amd64 (bare metal). A port implements this header and no other. machine_param.h gives
- * PAGE_SHIFT, CACHE_LINE, MACHINE_MAP_ZEROES and MACHINE_POINT().
+ * PAGE_SHIFT, CACHE_LINE, MACHINE_MAP_ZEROES and MACHINE_POINT(word).
  *
  * Unless a function says otherwise it may be called with any core lock held, does not sleep, does
  * not allocate from the core and cannot fail.

@@ -181,7 +181,7 @@ wait_for_slab(struct uma_keg *keg, struct reach r, int flags, bool *hopeless)
 static struct slab *
 keg_fetch_slab(struct uma_keg *keg, int wanted, bool strict, int flags)
 {
-	int nowait = (flags & ~M_WAITOK) | M_NOWAIT, d;
+	int nowait = (flags & ~M_WAITOK) | M_NOWAIT, d = 0;
 	struct reach r = reach_of(keg, wanted, strict, flags);
 	bool hopeless = false;
 	struct slab *slab;

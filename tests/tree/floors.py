@@ -14,7 +14,7 @@ FLOORS = ['base', 'machine', 'sync', 'page', 'smr', 'uma', 'vmem', 'kmem', 'mall
 # Public headers belong to the floor that implements them; the others are every floor's.
 PUBLIC = {'uma.h': 'uma', 'vmem.h': 'vmem', 'kmem.h': 'kmem', 'malloc.h': 'malloc', 'smr.h': 'smr'}
 FREESTANDING = {'stdarg.h', 'stdbool.h', 'stddef.h', 'stdint.h', 'limits.h'}
-HOSTED = ('src/machine/posix/', 'src/malloc/front/', 'src/stats/posix/')
+HOSTED = ('src/machine/posix/', 'src/machine/sim/', 'src/malloc/front/', 'src/stats/posix/')
 # Start-up is the one place that sees the whole house: it opens the floors one after the other.
 SEES_ALL = {'src/kmem/start.c'}
 # The libc front is a program of its own on top of the house, kept with malloc.

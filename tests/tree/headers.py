@@ -27,11 +27,15 @@ def compiles(command, header, before=''):
 
 def main():
     root, cc, cxx = sys.argv[1], sys.argv[2].split(), sys.argv[3].split()
-    include = ['-I' + os.path.join(root, folder) for folder in ('include', 'src', 'src/machine/posix')]
+    include = ['-I' + os.path.join(root, folder) for folder in ('include', 'src')]
+    posix = ['-I' + os.path.join(root, 'src/machine/posix')]
+    lab = ['-DCOOPER_LAB', *('-I' + os.path.join(root, folder) for folder in ('src/machine/sim', 'lab', '.'))]
     tap = Tap()
-    for header in headers(root, 'src'):
+    for header in [*headers(root, 'src'), *headers(root, 'lab')]:
         name = os.path.relpath(header, root)
-        ok, why = compiles([*cc, '-std=gnu17', '-Wall', '-Wextra', '-Werror', *include, '-xc'], header)
+        machine = lab if name.startswith(('src/machine/sim/', 'lab/')) else posix
+        ok, why = compiles([*cc, '-std=gnu17', '-Wall', '-Wextra', '-Werror', *include, *machine, '-xc'],
+                           header)
         tap.check(ok, name, why)
     for header in headers(root, 'include'):
         name = os.path.relpath(header, root)

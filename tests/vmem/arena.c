@@ -196,7 +196,6 @@ arena_check(vmem_t *vm)
 			busy++;
 		} else {
 			TEST_MUST(prev == NULL || prev->type != BT_FREE);
-			TEST_MUST(span_of_free(vm, bt) == NULL);
 			nfree++;
 		}
 	}

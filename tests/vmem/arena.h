@@ -36,7 +36,7 @@ void tables_start(void);
 extern bool table_dry;
 extern int tables_out;
 
-/* Stop the test unless list, bins, index, table and counts agree, and no import is held for nothing. */
+/* Stop the test unless list, bins, index, table and counts agree with each other. */
 void arena_check(vmem_t *vm);
 
 /* What must be the same after a failure: every segment, the sizes, the spare tags. */

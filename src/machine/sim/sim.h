@@ -136,9 +136,16 @@ void sim_note(const char *text);                                        /* a SIM
 void sim_event(enum sim_kind kind, const void *object, uint64_t value); /* and a point */
 unsigned sim_self(void);                                                /* the running fiber */
 
+/*
+ * The running fiber waits for a step: it is the one that goes on there, whatever the strategy. Until
+ * then it can do nothing for others, so they may be in a deadlock without it.
+ */
+void sim_hold(uint64_t step);
+
 /* ---- during and after a run -------------------------------------------------------------------- */
 
 const char *sim_end_line(void); /* why it ended: one line */
+const char *sim_printed(void);  /* the first line that the core printed (warnings); "" if none */
 uint64_t sim_steps(void);       /* points so far */
 uint64_t sim_now(void);         /* virtual nanoseconds */
 uint64_t sim_hash(
