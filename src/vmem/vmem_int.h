@@ -341,6 +341,9 @@ void arena_wait_event(vmem_t *vm); /* space or tags came back; no lock held */
 int vmem_take(vmem_t *vm, struct request *rq, int flags, vmem_addr_t *addrp);
 void vmem_give(vmem_t *vm, vmem_addr_t addr, vmem_size_t size, bool cached);
 
+/* verify.c: is everything true that must be inside this arena? *why says what is not. */
+bool vmem_verify(vmem_t *vm, const char **why);
+
 void qcache_create(vmem_t *vm, vmem_size_t qcache_max);
 void qcache_destroy(vmem_t *vm);
 void qcache_drain(vmem_t *vm, bool all_cpus);

@@ -107,106 +107,13 @@ tables_start(void)
 
 /* ---- the check -------------------------------------------------------------------------------------- */
 
-struct tally {
-	unsigned nodes, in_bins;
-	vmem_addr_t last_start;
-	bool any, last_free;
-};
-
-/* Order, priorities of no interest; what each node knows must be what is true. */
-static void
-check_index(vmem_t *vm, btref r, btref up, struct tally *t)
-{
-	struct vmem_btag *bt = bt_get(vm, r), *child;
-	struct prune p = { 0, 0 };
-
-	if (bt == NULL)
-		return;
-	TEST_MUST(bt->up == up);
-	check_index(vm, bt->left, r, t);
-	TEST_MUST(!t->any || t->last_start < bt->start ||
-		  (t->last_start == bt->start && !t->last_free && bt->type == BT_FREE));
-	t->any = true;
-	t->last_start = bt->start;
-	t->last_free = bt->type == BT_FREE;
-	t->nodes++;
-	check_index(vm, bt->right, r, t);
-	if (bt->type == BT_FREE) {
-		p = index_prune(vm, bt_size(vm, bt), false);
-		if (vm->shape.align != 0)
-			p.fit = index_prune(vm,
-			    shape_capacity(&vm->shape, bt->start, bt->start + bt_size(vm, bt)),
-			    true)
-				    .fit;
-	} else
-		TEST_MUST(bt_is_span(bt));
-	for (int i = 0; i < 2; i++)
-		if ((child = bt_get(vm, i == 0 ? bt->left : bt->right)) != NULL) {
-			p.max = MAX(p.max, child->max);
-			p.fit = MAX(p.fit, child->fit);
-		}
-	TEST_MUST(bt->max == p.max && bt->fit == p.fit);
-}
-
-static void
-check_bins(vmem_t *vm, struct tally *t)
-{
-	for (unsigned top = 0; top < BIN_TOPS; top++) {
-		TEST_MUST((vm->bins.subs[top] != 0) == (vm->bins.tops >> top & 1));
-		for (unsigned sub = 0; sub < BIN_SUBS; sub++) {
-			btref prev = 0, r = vm->bins.head[top][sub];
-
-			TEST_MUST((r != 0) == (vm->bins.subs[top] >> sub & 1));
-			for (; r != 0; prev = r, r = bt_at(vm, r)->bin_next) {
-				struct vmem_btag *bt = bt_at(vm, r);
-				vmem_size_t n = bt_size(vm, bt) >> vm->quantum_shift;
-				unsigned shift = top == 0 ? 0 : top - 1;
-
-				TEST_MUST(bt->type == BT_FREE && bt->bin_prev == prev);
-				TEST_MUST(n >> shift == (top == 0 ? sub : BIN_SUBS + sub));
-				t->in_bins++;
-			}
-		}
-	}
-}
-
 void
 arena_check(vmem_t *vm)
 {
-	struct tally t = { 0 };
-	unsigned busy = 0, nfree = 0, spans = 0, spare = 0;
-	vmem_size_t size = 0, inuse = 0;
-	struct vmem_btag *bt, *prev = NULL;
+	const char *why = "";
 
-	for (bt = bt_get(vm, vm->first); bt != NULL; prev = bt, bt = bt_get(vm, bt->next)) {
-		TEST_MUST(bt_get(vm, bt->prev) == prev);
-		TEST_MUST(prev == NULL || prev->start < bt->start ||
-			  (prev->start == bt->start && bt_is_span(prev)));
-		if (bt_is_span(bt)) {
-			TEST_MUST(prev != NULL && !bt_is_span(prev));
-			spans++;
-			continue;
-		}
-		TEST_MUST(bt->next != 0);
-		TEST_MUST(((bt->start | bt_size(vm, bt)) & vm->quantum_mask) == 0);
-		size += bt_size(vm, bt);
-		if (bt->type == BT_BUSY) {
-			TEST_MUST(hash_lookup(vm, bt->start) == bt);
-			inuse += bt_size(vm, bt);
-			busy++;
-		} else {
-			TEST_MUST(prev == NULL || prev->type != BT_FREE);
-			nfree++;
-		}
-	}
-	TEST_MUST(bt_get(vm, vm->last) == prev);
-	for (bt = bt_get(vm, vm->spare); bt != NULL; bt = bt_get(vm, bt->spare_next))
-		spare++;
-	check_index(vm, vm->root, 0, &t);
-	check_bins(vm, &t);
-	TEST_MUST(t.nodes + vm->nunsettled == nfree + spans && t.in_bins == nfree);
-	TEST_MUST(vm->nbusy == busy && vm->nfree == nfree && vm->nspan == spans);
-	TEST_MUST(vm->nspare == spare && vm->size == size && vm->inuse == inuse);
+	TEST_MUST(
+	    vmem_verify(vm, &why) || (fprintf(stderr, "arena \"%s\": %s\n", vm->name, why), false));
 }
 
 static bool
