@@ -96,6 +96,9 @@ void tags_use_graph(void);
 /* Stop (debug shape) unless the invariant holds. No lock of rank TAGS or above is held. */
 void tags_check(const char *where);
 extern uma_zone_t tag_zone;
+/* What the laboratory looks at: who refills, what is kept, what this refill has taken of it. */
+extern struct thread_state *tags_filler;
+extern unsigned tags_reserve, tags_taken;
 extern unsigned tags_peak; /* most tags that one refill has taken of the reserve since start */
 
 /* ---- pages under address space ------------------------------------------------------------------------ */

@@ -63,12 +63,12 @@
 
 CORE_STATE uma_zone_t tag_zone;
 CORE_STATE static struct mtx tags_lock = MTX_INIT("tags", RANK_TAGS);
-CORE_STATE static struct thread_state *filler; /* who is in a refill; set under tags_lock */
-CORE_STATE static unsigned reserve; /* the bound that the zone keeps; 0 with a direct map */
-CORE_STATE static unsigned taken;   /* tags with the reserve's leave in this refill */
-CORE_STATE unsigned tags_peak;      /* most of them in one refill since start */
-CORE_STATE static bool mapped;      /* a slab needs address space */
-CORE_STATE static bool graph_up;    /* and gets it from the graph */
+CORE_STATE struct thread_state *tags_filler; /* who is in a refill; set under tags_lock */
+CORE_STATE unsigned tags_reserve; /* the bound that the zone keeps; 0 with a direct map */
+CORE_STATE unsigned tags_taken;   /* tags with the reserve's leave in this refill */
+CORE_STATE unsigned tags_peak;    /* most of them in one refill since start */
+CORE_STATE static bool mapped;    /* a slab needs address space */
+CORE_STATE static bool graph_up;  /* and gets it from the graph */
 CORE_STATE static struct tag_source ordinary; /* arenas outside the kernel graph */
 
 /* ---- the bound ------------------------------------------------------------------------------------- */
@@ -102,7 +102,7 @@ tags_bound(void)
 bool
 tags_can_serve(unsigned layers)
 {
-	return (tag_zone == NULL || reserve == 0 || bound_of(layers) <= reserve);
+	return (tag_zone == NULL || tags_reserve == 0 || bound_of(layers) <= tags_reserve);
 }
 
 /* Free items in the tag zone's slabs: what a request that may use the reserve can reach. */
@@ -120,9 +120,9 @@ tags_free_in_slabs(void)
 static void
 check_locked(const char *where)
 {
-	CHECK(tags_free_in_slabs() >= reserve,
+	CHECK(tags_free_in_slabs() >= tags_reserve,
 	    "%s: zone \"%s\": %lu tags free in slabs, %u in reserve", where, "vmem btag",
-	    tags_free_in_slabs(), reserve);
+	    tags_free_in_slabs(), tags_reserve);
 }
 
 void
@@ -142,7 +142,7 @@ in_refill(void)
 {
 	struct thread_state *me = machine_thread_state();
 
-	return (__atomic_load_n(&filler, __ATOMIC_RELAXED) == me);
+	return (__atomic_load_n(&tags_filler, __ATOMIC_RELAXED) == me);
 }
 
 /* A page of the last-resort class. */
@@ -238,10 +238,10 @@ tags_refill(void)
 	if (!FAULT(refills_side_by_side))
 		mtx_lock(&tags_lock);
 	check_locked("tags_refill, before");
-	taken = 0;
-	__atomic_store_n(&filler, machine_thread_state(), __ATOMIC_RELAXED);
+	tags_taken = 0;
+	__atomic_store_n(&tags_filler, machine_thread_state(), __ATOMIC_RELAXED);
 	bt = uma_zalloc(tag_zone, M_NOWAIT);
-	__atomic_store_n(&filler, NULL, __ATOMIC_RELAXED);
+	__atomic_store_n(&tags_filler, NULL, __ATOMIC_RELAXED);
 	check_locked("tags_refill, after");
 	if (!FAULT(refills_side_by_side))
 		mtx_unlock(&tags_lock);
@@ -340,12 +340,12 @@ take_cached(int flags)
 	bt = uma_zalloc(tag_zone, M_NOWAIT | M_NOVM | (reserved ? M_USE_RESERVE : 0));
 	if (!reserved || bt == NULL)
 		return (bt);
-	taken++;
-	tags_peak = MAX(tags_peak, taken);
-	CHECK(reserve == 0 || taken <= reserve,
+	tags_taken++;
+	tags_peak = MAX(tags_peak, tags_taken);
+	CHECK(tags_reserve == 0 || tags_taken <= tags_reserve,
 	    "tags_alloc: zone \"vmem btag\": refill takes %u tags, "
 	    "the bound is %u",
-	    taken, reserve);
+	    tags_taken, tags_reserve);
 	return (bt);
 }
 
@@ -369,7 +369,7 @@ tags_free(struct tag_source *ts, struct vmem_btag *bt)
 {
 	(void)ts;
 	if (in_refill()) {
-		taken -= taken > 0;
+		tags_taken -= tags_taken > 0;
 		zone_free_item(tag_zone, bt, NULL, SKIP_NONE);
 		return;
 	}
@@ -419,8 +419,8 @@ tags_start(void)
 		    "them",
 		    bound, ipers));
 	if (mapped) {
-		reserve = bound;
-		uma_zone_reserve(tag_zone, (int)reserve);
+		tags_reserve = bound;
+		uma_zone_reserve(tag_zone, (int)tags_reserve);
 	}
 	uma_prealloc(tag_zone, (int)(bound + BT_MAXALLOC));
 	/* One is kept, so that this slab is always partly used: reclaim moves live tags to it. */
