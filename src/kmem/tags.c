@@ -369,8 +369,8 @@ tags_free(struct tag_source *ts, struct vmem_btag *bt)
 {
 	(void)ts;
 	if (in_refill()) {
-		tags_taken -= tags_taken > 0;
 		zone_free_item(tag_zone, bt, NULL, SKIP_NONE);
+		tags_taken -= tags_taken > 0; /* missing until it is back */
 		return;
 	}
 	uma_zfree(tag_zone, bt);

@@ -220,6 +220,15 @@ machine_direct_run(vm_paddr_t pa, unsigned long n)
 	return ((void *)(sim_memory.direct + (vm_offset_t)(pa - PHYS_BASE)));
 }
 
+void *
+sim_frame(vm_paddr_t pa)
+{
+	unsigned long frame = frame_of(trunc_page(pa), 1, "sim_frame");
+
+	mark_dirty(frame, 1);
+	return ((void *)(sim_memory.direct + ptoa(frame)));
+}
+
 /* What is in them stays, as on a real machine. */
 bool
 machine_discard(vm_paddr_t pa, unsigned long n)

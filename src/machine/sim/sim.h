@@ -161,6 +161,8 @@ unsigned sim_stack(unsigned fiber, uintptr_t *pc, unsigned max);
 
 /* Is this address one of the run's memory? Frame mapped there, for the shadow of the oracles. */
 bool sim_mapped(uintptr_t va, vm_paddr_t *pa);
+/* A frame as the host sees it, mapped or not: the oracles fill those that are free with a pattern. */
+void *sim_frame(vm_paddr_t pa);
 
 /* Plans: fail the k-th NOWAIT request (0: none); put a reclaim pass (uma_reclaim flags) at a step. */
 struct sim_plan {
