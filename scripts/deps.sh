@@ -14,6 +14,7 @@ build    | ninja-build       | ninja        | runs the build that meson plans
 build    | pkg-config        | pkg-config   | finds libraries for meson
 build    | libjansson-dev    | -            | JSON output of the cooper command
 test     | libcmocka-dev     | -            | the unit tests' framework
+test     | strace            | strace       | a test records a small build's system calls
 lint     | clang-format-14   | clang-format-14 | a test checks the tree's formatting
 programs | python3           | /usr/bin/python3 | a real program to run on Cooper
 programs | libpython3.11-testsuite | -      | python's own tests, run on Cooper
