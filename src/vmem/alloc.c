@@ -85,6 +85,11 @@ attempt(vmem_t *vm, struct request *rq, int flags, vmem_addr_t *addrp)
 		spare_put_back(vm, &purse);
 	else
 		spare_return(vm, &purse);
+	if (unlikely(rq->unused_size != 0)) {
+		vm->release(vm->import_arg, rq->unused, rq->unused_size);
+		rq->unused_size = 0;
+		arena_wait_event(vm);
+	}
 	if (unlikely(adjust))
 		hash_adjust(vm);
 	return (bt != NULL ? 0 : hopeless ? COOPER_ENOMEM : COOPER_EAGAIN);

@@ -6,6 +6,11 @@
  * window cannot be asked for; if the span that comes does not hold the request, the import was futile:
  * it goes back if the arena releases, and this attempt imports no more (H1). Nor does the next one
  * begin because of that: what a futile import puts back is no news to who made one himself (wait.c).
+ *
+ * What stays true: in an arena that releases no imported span is free as a whole, but for those that a
+ * thread is just adding or removing. Who frees the last of a span gives it back; so does who imported
+ * it and then found room elsewhere, since something was freed meanwhile. Else a span that nobody uses
+ * would stay, and who waits for more than what is left of the parent would wait for ever.
  */
 #include "vmem/vmem_int.h"
 
@@ -22,6 +27,23 @@ import_release(vmem_t *vm, struct purse *purse, struct vmem_btag *bt, struct vme
 	vm->release(vm->import_arg, start, size);
 	mtx_lock(&vm->lock);
 	spare_show(vm, purse);
+}
+
+/* The span at addr has just been added and bt will be used: take it off again if bt is not in it. */
+static void
+give_up_unused(
+    vmem_t *vm, struct request *rq, vmem_addr_t addr, vmem_size_t size, const struct vmem_btag *bt)
+{
+	struct vmem_btag *unused, *end;
+
+	if (vm->release == NULL || bt->start - addr < size)
+		return;
+	unused = index_floor(vm, addr);
+	end = span_of_free(vm, unused);
+	rq->unused = addr;
+	rq->unused_size = size;
+	span_remove(vm, unused, end);
+	vm->counts.releases++;
 }
 
 /* A size in whole import quanta, within the limit; 0: refused. */
@@ -74,8 +96,10 @@ import_span(vmem_t *vm, struct request *rq, int flags, struct purse *purse, stru
 	    vm->name, (size_t)addr, (size_t)size);
 	if (FAULT(six_tags_a_layer) && spare_fill(vm, purse, BT_MAXALLOC, flags) != 0)
 		return (IMPORT_NO);
-	if ((*btp = fit_find(vm, rq, startp)) != NULL)
+	if ((*btp = fit_find(vm, rq, startp)) != NULL) {
+		give_up_unused(vm, rq, addr, size, *btp);
 		return (IMPORT_YES);
+	}
 	vm->counts.futile++;
 	bt = index_floor(vm, addr);
 	if (bt->type == BT_FREE && (end = span_of_free(vm, bt)) != NULL) {

@@ -112,6 +112,7 @@ verify_segments(vmem_t *vm, struct tally *t, const char **why)
 			t->busy++;
 		} else {
 			EXPECT(prev == NULL || prev->type != BT_FREE);
+			EXPECT(span_of_free(vm, bt) == NULL); /* no import is held for nothing */
 			t->nfree++;
 		}
 	}

@@ -8,11 +8,15 @@
 static struct pool *pool;
 static vmem_t *parent, *child;
 static unsigned imports;
+static vmem_addr_t free_on_import; /* 64 of the child's, freed while the next import is away */
 
 static int
 import(void *arg, vmem_size_t size, int flags, vmem_addr_t *addrp)
 {
 	__atomic_fetch_add(&imports, 1, __ATOMIC_RELAXED);
+	if (free_on_import != 0)
+		vmem_xfree(child, free_on_import, 64);
+	free_on_import = 0;
 	return (vmem_xalloc(arg, size, 0, 0, 0, ANYWHERE,
 	    (flags & (M_NOWAIT | M_WAITOK | M_NOVM | M_USE_RESERVE)) | M_FIRSTFIT, addrp));
 }
@@ -139,6 +143,40 @@ free_in_parent_ends_a_wait_in_child(void **state)
 	teardown();
 }
 
-TEST_MAIN(cmocka_unit_test(H1_futile_importers_sleep),
+/*
+ * While an import is away something is freed, and the request is served from there: the span that
+ * came is free as a whole, and goes back to the parent, where the next request needs all there is.
+ */
+static void
+an_import_that_was_not_needed_goes_back(void **state)
+{
+	struct want w = { .size = 4096, .max = VMEM_ADDR_MAX };
+	struct side_thread *t;
+	vmem_addr_t a[16], again;
+
+	(void)state;
+	setup(4096, 1024, true);
+	for (unsigned i = 0; i < nitems(a); i++)
+		a[i] = arena_get(child, 64, M_FIRSTFIT);
+	assert_int_equal(imports, 1);
+	free_on_import = a[3];
+	again = arena_get(child, 64, M_FIRSTFIT);
+	assert_int_equal(again, a[3]);
+	assert_int_equal(imports, 2);
+	assert_int_equal(vmem_size(child, VMEM_ALLOC | VMEM_FREE), 1024);
+	assert_int_equal(vmem_size(parent, VMEM_ALLOC), 1024);
+	arena_check(child);
+	t = side_start(take, &w, -1);
+	wait_for_sleepers("below", 1);
+	for (unsigned i = 0; i < nitems(a); i++)
+		vmem_xfree(child, a[i], 64);
+	side_join(t);
+	assert_int_equal(w.error, 0);
+	vmem_xfree(child, w.got, 4096);
+	teardown();
+}
+
+TEST_MAIN(cmocka_unit_test(an_import_that_was_not_needed_goes_back),
+    cmocka_unit_test(H1_futile_importers_sleep),
     cmocka_unit_test(add_to_child_ends_a_wait_for_the_parent),
     cmocka_unit_test(free_in_parent_ends_a_wait_in_child))
