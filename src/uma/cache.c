@@ -45,8 +45,7 @@ cache_load(struct percpu *c, int slot, struct uma_bucket *b)
 
 /*
  * Enter this CPU's part, and say first that it is in use: whoever wants all parts emptied either
- * sees that, and finds what we leave there, or has announced himself before we look
- * (zone->sleepers).
+ * sees that, and finds what we leave there, or has announced himself before we look (waiting.h).
  */
 static struct percpu *
 cache_enter(struct uma_zone *zone, unsigned *cpu)
@@ -157,7 +156,7 @@ cache_try(struct uma_zone *zone, struct uma_bucket **b, struct uma_bucket **old,
 	return (item);
 }
 
-/* An item out of the caches, filling them if need be; NULL: try for one item without them. */
+/* An item out of the caches, filling them unless threads wait; NULL: try for one without them. */
 static void *
 cache_alloc(struct uma_zone *zone, void *udata, int flags)
 {
@@ -181,7 +180,7 @@ cache_alloc(struct uma_zone *zone, void *udata, int flags)
 			return (item);
 		domain = (int)machine_cpu_domain(machine_cpu());
 		b = zone_fetch_bucket(zone, domain, false);
-		if (b == NULL)
+		if (b == NULL && atomic_load_relaxed(&zone->sleepers) == 0)
 			b = zone_fill_bucket(
 			    zone, udata, zone_is_first_touch(zone) ? domain : UMA_ANYDOMAIN, flags);
 		if (b == NULL)

@@ -172,6 +172,12 @@ zone_alloc_item(struct uma_zone *zone, void *udata, int domain, bool strict, int
 	return (item);
 }
 
+void
+zone_adopt_item(struct uma_zone *zone)
+{
+	atomic_add_relaxed(&zone->allocs, 1);
+}
+
 /* One item straight to the keg. SMR: readers are waited for first, unless they are known to be gone. */
 void
 zone_free_item(struct uma_zone *zone, void *item, void *udata, int skip)

@@ -8,10 +8,32 @@
  * is never a hint that somebody else may take, so none can be lost and none need be chained by the
  * woken.
  *
- * Before it sleeps a thread announces itself (sleepers), which makes frees go past the caches, and
- * empties the caches of all CPUs: no thread waits for an item that lies in a cache.
+ * Before it sleeps a thread announces itself and empties the caches (waiting.h): no thread waits for
+ * an item that lies in a cache.
  */
 #include "uma/uma_int.h"
+
+void
+zone_wait_begin(struct uma_zone *zone)
+{
+	(void)atomic_add_fetch(&zone->sleepers, 1);
+	atomic_fence_seq();
+}
+
+void
+zone_wait_end(struct uma_zone *zone)
+{
+	(void)atomic_fetch_sub(&zone->sleepers, 1);
+}
+
+void
+zone_empty(struct uma_zone *zone)
+{
+	if (!FAULT(sleeps_on_cached_items))
+		cache_drain_cpus(zone, UMA_ANYDOMAIN);
+	for (int d = 0; d < (int)uma_ndomains; d++)
+		depot_reclaim(zone, d, true);
+}
 
 /* The zone is at its limit: say so and act on it, at most every UMA_WARN_INTERVAL. No lock held. */
 static void
@@ -75,14 +97,9 @@ limit_charge(struct uma_zone *zone, int count, int flags)
 		limit_hit(zone);
 		return (0);
 	}
-	/* Announced first, emptied second: a free that missed the announcement is found here. */
-	(void)atomic_add_fetch(&zone->sleepers, 1);
-	atomic_fence_seq();
+	zone_wait_begin(zone);
 	limit_hit(zone);
-	if (!FAULT(sleeps_on_cached_items))
-		cache_drain_cpus(zone, UMA_ANYDOMAIN);
-	for (int d = 0; d < (int)uma_ndomains; d++)
-		depot_reclaim(zone, d, true);
+	zone_empty(zone);
 	mtx_lock(lock);
 	if (FAULT(lost_limit_wakeup) || take(zone, 1) == 0) {
 		atomic_add_relaxed(&zone->sleeps, 1);
@@ -90,7 +107,7 @@ limit_charge(struct uma_zone *zone, int count, int flags)
 			;
 	}
 	mtx_unlock(lock);
-	(void)atomic_fetch_sub(&zone->sleepers, 1);
+	zone_wait_end(zone);
 	return (1);
 }
 

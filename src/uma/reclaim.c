@@ -111,6 +111,20 @@ uma_reclaim(int req)
 	uma_reclaim_domain(req, UMA_ANYDOMAIN);
 }
 
+static void
+empty_if_waited(struct uma_zone *zone, void *arg)
+{
+	(void)arg;
+	if (atomic_load_relaxed(&zone->sleepers) != 0)
+		zone_empty(zone);
+}
+
+void
+zone_empty_waited(void)
+{
+	uma_each_zone(empty_if_waited, NULL);
+}
+
 /* The page daemon's last word: see page_reclaim_hook. */
 void
 uma_pressure(enum page_pressure level, int domain)

@@ -33,6 +33,7 @@
 #include "page/page.h"
 #include "sync/sync.h"
 #include "uma/backend.h"
+#include "uma/waiting.h"
 
 #define UMA_ANYDOMAIN       (-1)
 #define UMA_SMALLEST_UNIT   ((vm_size_t)8)                  /* items are at least this large */
@@ -170,7 +171,7 @@ struct uma_zone {
 	uma_dtor dtor;
 	struct smr *smr;      /* SMR zones */
 	struct uma_keg *keg;  /* NULL: a cache zone */
-	uint32_t sleepers;    /* threads in or near limit_queue: frees go past the caches */
+	uint32_t sleepers;    /* who waits for items: all goes past the caches; see waiting.h */
 	uint16_t bucket_size; /* slots wanted of a new bucket; hints, written racily */
 	uint16_t bucket_size_min;
 	uint16_t bucket_size_max;

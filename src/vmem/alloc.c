@@ -21,7 +21,7 @@ reclaim(vmem_t *vm, const struct request *rq, int flags, struct purse *purse)
 	vm->counts.reclaims++;
 	spare_hide(vm, purse);
 	mtx_unlock(&vm->lock);
-	qcache_drain(vm, (flags & M_NOWAIT) == 0 || arena_wait_anybody());
+	qcache_drain(vm, (flags & M_NOWAIT) == 0);
 	if (vm->reclaim != NULL)
 		vm->reclaim(vm, flags);
 	mtx_lock(&vm->lock);
@@ -243,6 +243,12 @@ qcache_of(vmem_t *vm, vmem_size_t size)
 	return (&vm->qcache[(size - 1) >> vm->quantum_shift]);
 }
 
+static inline bool
+belongs_to_qcache(const vmem_t *vm, vmem_addr_t addr, vmem_size_t size)
+{
+	return (size <= vm->qcache_max && addr >= VMEM_ADDR_QCACHE_MIN && size != 0);
+}
+
 int
 vmem_alloc(vmem_t *vm, vmem_size_t size, int flags, vmem_addr_t *addrp)
 {
@@ -271,7 +277,10 @@ vmem_alloc(vmem_t *vm, vmem_size_t size, int flags, vmem_addr_t *addrp)
 	}
 	if (rq.size < size)
 		return (COOPER_ENOMEM);
-	return (vmem_take(vm, &rq, flags, addrp));
+	error = vmem_take(vm, &rq, flags, addrp);
+	if (error == 0 && belongs_to_qcache(vm, *addrp, size))
+		qcache_adopt(vm, size);
+	return (error);
 }
 
 /* ---- free -------------------------------------------------------------------------------------------------- */
@@ -327,20 +336,15 @@ vmem_xfree(vmem_t *vm, vmem_addr_t addr, vmem_size_t size)
 	vmem_give(vm, addr, size, false);
 }
 
-/*
- * While anybody sleeps nothing goes into a cache. One that falls asleep now empties the CPUs' caches
- * after it has counted itself: it finds what we put there, or we find it counted.
- */
+/* While anybody waits the zone keeps nothing and hands what it gets to vmem_give(). */
 void
 vmem_free(vmem_t *vm, vmem_addr_t addr, vmem_size_t size)
 {
-	if (size > vm->qcache_max || addr < VMEM_ADDR_QCACHE_MIN || size == 0 ||
-	    arena_wait_anybody()) {
+	if (!belongs_to_qcache(vm, addr, size)) {
 		vmem_give(vm, addr, size, true);
 		return;
 	}
 	if (unlikely(core_debug))
 		check_cached(vm, addr, size, true);
 	uma_zfree(qcache_of(vm, size)->zone, (void *)addr);
-	arena_wait_event(vm);
 }

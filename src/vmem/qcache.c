@@ -3,9 +3,15 @@
  * items are the addresses themselves. They make the common sizes as cheap as objects and scale with CPUs.
  *
  * What stays true: an address in a cache is busy in the arena and its tag says `cached`. 0 is never
- * in one, since UMA takes it for failure (R23).
+ * in one, since UMA takes it for failure (R23). What users hold of these sizes is what the zone says,
+ * whichever way they got it. While a request waits, on whatever arena, no cache of any holds an
+ * address: what rests in one may be all that it waits for, and its own arena's caches are not the only
+ * ones, since arenas import from each other. vmem_arenas_lock guards `waiting` and each nqcache.
  */
+#include "uma/waiting.h"
 #include "vmem/vmem_int.h"
+
+CORE_STATE static unsigned waiting; /* requests that wait */
 
 static int
 qcache_import(void *arg, void **store, int count, int domain, int flags)
@@ -39,6 +45,14 @@ qcache_release(void *arg, void **store, int count)
 		vmem_give(qc->vm, (vmem_addr_t)store[i], qc->size, true);
 }
 
+/* In all zones of the arena, or withdraw it. */
+static void
+announce(vmem_t *vm, bool begin)
+{
+	for (unsigned i = 0; i < vm->nqcache; i++)
+		(begin ? zone_wait_begin : zone_wait_end)(vm->qcache[i].zone);
+}
+
 void
 qcache_create(vmem_t *vm, vmem_size_t qcache_max)
 {
@@ -53,17 +67,58 @@ qcache_create(vmem_t *vm, vmem_size_t qcache_max)
 		qc->zone = uma_zcache_create(qc->name, (int)MIN(qc->size, INT32_MAX), NULL, NULL,
 		    NULL, NULL, qcache_import, qcache_release, qc, 0);
 	}
+	mtx_lock(&vmem_arenas_lock);
 	vm->nqcache = (uint8_t)n;
 	vm->qcache_max = n << vm->quantum_shift;
+	if (waiting > 0)
+		announce(vm, true);
+	mtx_unlock(&vmem_arenas_lock);
 }
 
 void
 qcache_destroy(vmem_t *vm)
 {
-	for (unsigned i = 0; i < vm->nqcache; i++)
-		uma_zdestroy(vm->qcache[i].zone);
+	unsigned n = vm->nqcache;
+
+	mtx_lock(&vmem_arenas_lock);
+	if (waiting > 0)
+		announce(vm, false);
 	vm->nqcache = 0;
 	vm->qcache_max = 0;
+	mtx_unlock(&vmem_arenas_lock);
+	for (unsigned i = 0; i < n; i++)
+		uma_zdestroy(vm->qcache[i].zone);
+}
+
+/* ---- while requests wait --------------------------------------------------------------------------- */
+
+/* A request waits: it has counted itself, so that it hears of what comes out of the caches. */
+void
+qcache_wait_begin(void)
+{
+	mtx_lock(&vmem_arenas_lock);
+	if (waiting++ == 0)
+		LIST_EACH (l, &vmem_arenas)
+			announce(list_entry(l, vmem_t, link), true);
+	mtx_unlock(&vmem_arenas_lock);
+	zone_empty_waited();
+}
+
+void
+qcache_wait_end(void)
+{
+	mtx_lock(&vmem_arenas_lock);
+	if (--waiting == 0)
+		LIST_EACH (l, &vmem_arenas)
+			announce(list_entry(l, vmem_t, link), false);
+	mtx_unlock(&vmem_arenas_lock);
+}
+
+/* Who waited was another thread; uma_fork_child() has struck him off the zones. */
+void
+qcache_fork_child(void)
+{
+	waiting = 0;
 }
 
 void
@@ -72,4 +127,10 @@ qcache_drain(vmem_t *vm, bool all_cpus)
 	for (unsigned i = 0; i < vm->nqcache; i++)
 		uma_zone_reclaim(
 		    vm->qcache[i].zone, all_cpus ? UMA_RECLAIM_DRAIN_CPU : UMA_RECLAIM_DRAIN);
+}
+
+void
+qcache_adopt(vmem_t *vm, vmem_size_t size)
+{
+	zone_adopt_item(vm->qcache[(size - 1) >> vm->quantum_shift].zone);
 }

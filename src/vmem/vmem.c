@@ -118,19 +118,19 @@ arena_setup(vmem_t *vm, const char *name, vmem_size_t quantum, vmem_size_t qcach
 	arena_wait_init(vm);
 	hash_init(vm);
 	vm->tags = default_tags;
-	qcache_create(vm, qcache_max);
 	mtx_lock(&vmem_arenas_lock);
 	list_append(&vmem_arenas, &vm->link);
 	mtx_unlock(&vmem_arenas_lock);
+	qcache_create(vm, qcache_max);
 }
 
 static void
 arena_teardown(vmem_t *vm)
 {
+	qcache_destroy(vm);
 	mtx_lock(&vmem_arenas_lock);
 	list_remove(&vm->link);
 	mtx_unlock(&vmem_arenas_lock);
-	qcache_destroy(vm);
 	while (vm->nspare > 0 && !vm->own_tags)
 		vm->tags->free(vm->tags, spare_take(vm));
 	hash_destroy(vm);

@@ -337,7 +337,6 @@ struct arena_news arena_wait_begin(void); /* before an attempt: what has happene
 /* Sleep until more has happened than *seen, which is then brought up to date. No lock held. */
 void arena_wait_sleep(vmem_t *vm, struct arena_news *seen, bool futile, vmem_size_t need);
 void arena_wait_end(void);
-bool arena_wait_anybody(void);     /* does anybody sleep on any arena? */
 void arena_wait_event(vmem_t *vm); /* space or tags came back; no lock held */
 
 int vmem_take(vmem_t *vm, struct request *rq, int flags, vmem_addr_t *addrp);
@@ -349,5 +348,11 @@ bool vmem_verify(vmem_t *vm, const char **why);
 void qcache_create(vmem_t *vm, vmem_size_t qcache_max);
 void qcache_destroy(vmem_t *vm);
 void qcache_drain(vmem_t *vm, bool all_cpus);
+/* What a user got without its help is its own all the same: he will free it into the cache. */
+void qcache_adopt(vmem_t *vm, vmem_size_t size);
+/* From one to the other no quantum cache of any arena holds anything. */
+void qcache_wait_begin(void);
+void qcache_wait_end(void);
+void qcache_fork_child(void);
 
 #endif

@@ -15,7 +15,9 @@
  *
  * Nothing is lost: who frees changes the arena under its lock and reads the count of sleepers after
  * that; a sleeper raises the count before its attempt takes that lock. So either the attempt
- * finds the space or the event finds the sleeper. vmem_wait_lock (rank WAIT) guards queues and events.
+ * finds the space or the event finds the sleeper. Nor does space rest where no event tells of it: the
+ * quantum caches are empty while anybody waits (qcache.c), and no import is held for nothing
+ * (import.c). vmem_wait_lock (rank WAIT) guards queues and events.
  */
 #include "base/atomic.h"
 #include "vmem/vmem_int.h"
@@ -49,29 +51,32 @@ arena_wait_destroy(vmem_t *vm)
 	waitq_destroy(&vm->wait);
 }
 
-static void
-count_sleeper(int by, struct arena_news *seen)
+static struct arena_news
+count_sleeper(int by)
 {
+	struct arena_news seen;
+
 	mtx_lock(&vmem_wait_lock);
 	atomic_store_relaxed(&nsleepers, nsleepers + (uint32_t)by);
-	if (seen != NULL)
-		*seen = news;
+	seen = news;
 	mtx_unlock(&vmem_wait_lock);
+	return (seen);
 }
 
 struct arena_news
 arena_wait_begin(void)
 {
-	struct arena_news seen;
+	struct arena_news seen = count_sleeper(1);
 
-	count_sleeper(1, &seen);
+	qcache_wait_begin();
 	return (seen);
 }
 
 void
 arena_wait_end(void)
 {
-	count_sleeper(-1, NULL);
+	qcache_wait_end();
+	(void)count_sleeper(-1);
 }
 
 static bool
@@ -97,16 +102,10 @@ arena_wait_sleep(vmem_t *vm, struct arena_news *seen, bool futile, vmem_size_t n
 	mtx_unlock(&vmem_wait_lock);
 }
 
-bool
-arena_wait_anybody(void)
-{
-	return (unlikely(atomic_load_relaxed(&nsleepers) != 0));
-}
-
 void
 arena_wait_event(vmem_t *vm)
 {
-	if (!arena_wait_anybody())
+	if (likely(atomic_load_relaxed(&nsleepers) == 0))
 		return;
 	mtx_lock(&vmem_wait_lock);
 	if (machine_thread_state()->putting_back)
@@ -127,6 +126,7 @@ void
 vmem_fork_child(void)
 {
 	nsleepers = 0;
+	qcache_fork_child();
 	while (list_pop(&slept_on) != NULL)
 		;
 	LIST_EACH (l, &vmem_arenas) /* nor does anybody fetch a table's chunk */

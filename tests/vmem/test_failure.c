@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "arena.h"
+#include "uma/uma_int.h"
 
 /* ---- injected failures ------------------------------------------------------------------------------ */
 
@@ -195,8 +196,11 @@ contest(vmem_size_t qcache_max, unsigned tags)
 	vmem_set_tags(c.layers.child, &c.layers.pool->source);
 	vmem_set_import(c.layers.child, import, release, &c.layers, 32);
 	run_threads(THREADS, contender, &c);
-	for (unsigned i = 0; i < c.layers.child->nqcache; i++)
+	for (unsigned i = 0; i < c.layers.child->nqcache; i++) {
 		uma_zone_reclaim(c.layers.child->qcache[i].zone, UMA_RECLAIM_DRAIN_CPU);
+		assert_int_equal(uma_zone_get_cur(c.layers.child->qcache[i].zone), 0);
+		assert_int_equal(c.layers.child->qcache[i].zone->sleepers, 0);
+	}
 	arena_check(c.layers.child);
 	assert_int_equal(vmem_size(c.layers.child, VMEM_ALLOC), 0);
 	assert_int_equal(vmem_size(c.layers.parent, VMEM_ALLOC),

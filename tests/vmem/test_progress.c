@@ -1,14 +1,18 @@
 /*
  * Who waits in an arena that imports: not for ever, not busily, and woken by what helps.
  */
-#include <string.h>
+#include <pthread.h>
+#include <unistd.h>
 
 #include "arena.h"
+#include "uma/uma_int.h"
 
 static struct pool *pool;
 static vmem_t *parent, *child;
 static unsigned imports;
 static vmem_addr_t free_on_import; /* 64 of the child's, freed while the next import is away */
+static pthread_barrier_t parked;   /* met twice by an import that has nothing to give */
+static unsigned park_import;       /* which one: counts down to it */
 
 static int
 import(void *arg, vmem_size_t size, int flags, vmem_addr_t *addrp)
@@ -17,6 +21,11 @@ import(void *arg, vmem_size_t size, int flags, vmem_addr_t *addrp)
 	if (free_on_import != 0)
 		vmem_xfree(child, free_on_import, 64);
 	free_on_import = 0;
+	if (park_import > 0 && --park_import == 0) {
+		pthread_barrier_wait(&parked);
+		pthread_barrier_wait(&parked);
+		return (COOPER_ENOMEM);
+	}
 	return (vmem_xalloc(arg, size, 0, 0, 0, ANYWHERE,
 	    (flags & (M_NOWAIT | M_WAITOK | M_NOVM | M_USE_RESERVE)) | M_FIRSTFIT, addrp));
 }
@@ -176,7 +185,169 @@ an_import_that_was_not_needed_goes_back(void **state)
 	teardown();
 }
 
-TEST_MAIN(cmocka_unit_test(an_import_that_was_not_needed_goes_back),
+/* ---- quantum caches ----------------------------------------------------------------------------------- */
+
+static vmem_t *cached; /* imports from the parent, with caches of up to 64 */
+
+static void
+setup_cached(vmem_size_t size, vmem_size_t quantum)
+{
+	setup(size, quantum, true);
+	cached = vmem_create("cached", 0, 0, 16, 64, M_WAITOK);
+	vmem_set_tags(cached, &pool->source);
+	vmem_set_import(cached, import, release, parent, quantum);
+	alarm(20); /* what waits for ever is to fail */
+}
+
+static void
+teardown_cached(void)
+{
+	alarm(0);
+	for (unsigned i = 0; i < cached->nqcache; i++) {
+		uma_zone_reclaim(cached->qcache[i].zone, UMA_RECLAIM_DRAIN_CPU);
+		assert_int_equal(uma_zone_get_cur(cached->qcache[i].zone), 0);
+	}
+	arena_check(cached);
+	vmem_destroy(cached);
+	teardown();
+}
+
+/* All that the parent has rests in the caches of an arena below it: who waits for it gets it. */
+static void
+what_rests_in_another_arenas_caches_ends_a_wait(void **state)
+{
+	vmem_t *waits[2];
+	vmem_addr_t a;
+
+	(void)state;
+	setup_cached(4096, 1024);
+	waits[0] = parent;
+	waits[1] = child;
+	for (unsigned i = 0; i < nitems(waits); i++) {
+		a = arena_get(cached, 64, M_FIRSTFIT);
+		vmem_free(cached, a, 64);
+		assert_int_equal(vmem_size(parent, VMEM_FREE), 0);
+		assert_int_equal(
+		    vmem_xalloc(waits[i], 4096, 0, 0, 0, ANYWHERE, M_WAITOK | M_FIRSTFIT, &a), 0);
+		assert_int_equal(vmem_size(cached, VMEM_ALLOC | VMEM_FREE), 0);
+		vmem_xfree(waits[i], a, 4096);
+	}
+	teardown_cached();
+}
+
+static void
+take_one_cached(void *arg)
+{
+	*(vmem_addr_t *)arg = arena_get(cached, 64, M_FIRSTFIT);
+}
+
+static void
+take_most_of_parent(void *arg)
+{
+	TEST_MUST(vmem_xalloc(cached, 768, 0, 0, 0, ANYWHERE, M_WAITOK | M_FIRSTFIT,
+		      (vmem_addr_t *)arg) == 0);
+}
+
+/*
+ * One thread is filling a cache and has all that there is in its hands when another falls asleep,
+ * having found the caches empty. The first keeps one address and gives the others up.
+ */
+static void
+a_bucket_in_a_threads_hands_ends_a_wait(void **state)
+{
+	struct side_thread *filler, *waiter;
+	vmem_addr_t one, most;
+
+	(void)state;
+	setup_cached(1024, 1024);
+	TEST_MUST(pthread_barrier_init(&parked, NULL, 2) == 0);
+	park_import = 2;
+	filler = side_start(take_one_cached, &one, -1);
+	pthread_barrier_wait(&parked);
+	assert_int_equal(vmem_size(cached, VMEM_ALLOC), 1024);
+	waiter = side_start(take_most_of_parent, &most, -1);
+	wait_for_sleepers("cached", 1);
+	pthread_barrier_wait(&parked);
+	side_join(filler);
+	side_join(waiter);
+	pthread_barrier_destroy(&parked);
+	vmem_xfree(cached, most, 768);
+	vmem_free(cached, one, 64);
+	teardown_cached();
+}
+
+static void
+take_one_waiting(void *arg)
+{
+	TEST_MUST(vmem_alloc(cached, 64, M_WAITOK | M_FIRSTFIT, (vmem_addr_t *)arg) == 0);
+}
+
+/* However a user got it, the cache's zone counts it as his until he frees it. */
+static void
+the_zone_counts_what_came_past_it(void **state)
+{
+	struct quantum_cache *qc;
+	struct side_thread *waiter;
+	vmem_addr_t all, one, two;
+
+	(void)state;
+	setup_cached(1024, 1024);
+	qc = &cached->qcache[3];
+	TEST_MUST(vmem_xalloc(cached, 1024, 0, 0, 0, ANYWHERE, M_NOWAIT | M_FIRSTFIT, &all) == 0);
+	waiter = side_start(take_one_waiting, &one, -1);
+	wait_for_sleepers("cached", 1);
+	vmem_xfree(cached, all, 1024);
+	side_join(waiter);
+	assert_int_equal(uma_zone_get_cur(qc->zone), 1);
+	two = arena_get(cached, 64, M_FIRSTFIT);
+	assert_int_equal(uma_zone_get_cur(qc->zone), 2);
+	waiter = side_start(take_most_of_parent, &all, -1);
+	side_join(waiter);
+	assert_int_equal(uma_zone_get_cur(qc->zone), 2);
+	vmem_xfree(cached, all, 768);
+	vmem_free(cached, one, 64);
+	vmem_free(cached, two, 64);
+	assert_int_equal(uma_zone_get_cur(qc->zone), 0);
+	teardown_cached();
+}
+
+/* An arena that is made or ends while a request waits for another: the same rules. */
+static void
+arenas_come_and_go_while_a_request_waits(void **state)
+{
+	struct want w = { .size = 1024, .max = VMEM_ADDR_MAX };
+	struct side_thread *waiter;
+	vmem_addr_t all, a;
+
+	(void)state;
+	setup(1024, 1024, true);
+	all = arena_get(parent, 1024, M_FIRSTFIT);
+	waiter = side_start(take, &w, -1);
+	wait_for_sleepers("below", 1);
+	cached = vmem_create("cached", 16, 1024, 16, 64, M_WAITOK);
+	assert_non_null(cached);
+	a = arena_get(cached, 64, M_FIRSTFIT);
+	assert_int_equal(vmem_size(cached, VMEM_ALLOC), 64);
+	vmem_free(cached, a, 64);
+	assert_int_equal(vmem_size(cached, VMEM_ALLOC), 0);
+	vmem_destroy(cached);
+	cached = vmem_create("cached", 16, 1024, 16, 64, M_WAITOK);
+	vmem_xfree(parent, all, 1024);
+	side_join(waiter);
+	assert_int_equal(cached->qcache[0].zone->sleepers, 0);
+	a = arena_get(cached, 64, M_FIRSTFIT);
+	vmem_free(cached, a, 64);
+	assert_true(vmem_size(cached, VMEM_ALLOC) > 64); /* cached again */
+	vmem_destroy(cached);
+	vmem_xfree(child, w.got, 1024);
+	teardown();
+}
+
+TEST_MAIN(cmocka_unit_test(what_rests_in_another_arenas_caches_ends_a_wait),
+    cmocka_unit_test(a_bucket_in_a_threads_hands_ends_a_wait),
+    cmocka_unit_test(the_zone_counts_what_came_past_it),
+    cmocka_unit_test(arenas_come_and_go_while_a_request_waits),
+    cmocka_unit_test(an_import_that_was_not_needed_goes_back),
     cmocka_unit_test(H1_futile_importers_sleep),
     cmocka_unit_test(add_to_child_ends_a_wait_for_the_parent),
     cmocka_unit_test(free_in_parent_ends_a_wait_in_child))
