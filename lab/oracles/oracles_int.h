@@ -48,11 +48,11 @@ struct call {
 struct fiber_state {
 	struct call *call; /* the innermost */
 	bool known, daemon;
-	bool trying;             /* inside mtx_trylock() */
-	bool entered;            /* in a CPU's part */
-	uint8_t nheld;           /* locks held, in the order taken */
-	uint16_t held[HELD_MAX]; /* their numbers: order.c */
-	uint64_t section;        /* stamp of the SMR section entered last */
+	bool trying;  /* inside mtx_trylock() */
+	bool entered; /* in a CPU's part */
+	uint8_t nheld;
+	const struct mtx *held[HELD_MAX]; /* locks, in the order taken */
+	uint64_t section;                 /* stamp of the SMR section entered last */
 };
 
 extern struct fiber_state oracle_fibers[SIM_FIBERS];

@@ -1,112 +1,71 @@
 /*
- * Lock order, in every shape: each lock by its rank, and each pair by the graph of who was taken
- * while what was held.
+ * Lock order, in every shape: a thread waits for a lock only if its rank is above that of each lock
+ * that it holds, and not within a CPU's part. As ranks are numbers, no circle of waiting threads can
+ * come of locks that are taken so; and each breach is seen on the first run that takes the two locks,
+ * whether or not another thread is there to be waited for.
  *
  * A lock that is tried may come in any order: it cannot make its thread wait. One that a thread finds
- * held and blocks at has broken the order all the same. The graph knows lock instances; an edge is
- * new but seldom, and then a path back means that two threads can wait for each other.
+ * held, and blocks at, has broken the order all the same.
+ *
+ * Which locks there are, mtx_init() and mtx_destroy() say: all others are the machine's own.
  */
-#include <string.h>
-
 #include "lab/oracles/oracles_int.h"
 
-#define LOCKS 512
+#define SLOTS 4096 /* a power of two; locks that come in one run, each address once */
 
-static struct lock {
-	const struct mtx *m;
-	bool used;
-} locks[LOCKS]; /* a number for each; 0 is nobody's */
-static unsigned nlocks;
-static uint64_t after[LOCKS][LOCKS / 64]; /* after[a] has b: b was taken with a held */
-
-#define SLOTS 2048
 static struct slot {
 	const void *lock;
 	uint64_t run;
-	uint16_t number; /* 0: gone */
+	bool there;
 } slots[SLOTS];
+static unsigned nslots;
 
 void
 order_begin(void)
 {
-	memset(after, 0, (nlocks + 1) * sizeof(after[0]));
-	nlocks = 0;
+	nslots = 0;
 }
 
 static struct slot *
 slot_of(const void *lock)
 {
-	size_t i = ((uintptr_t)lock >> 3) * 0x9e3779b1u >> 7;
+	size_t i = (size_t)((uintptr_t)lock >> 3) * 0x9e3779b1u >> 7;
 
 	for (;; i++) {
-		struct slot *s = &slots[i % SLOTS];
+		struct slot *s = &slots[i & (SLOTS - 1)];
 
 		if (s->run != oracles_run || s->lock == lock)
 			return (s);
 	}
 }
 
-static unsigned
-number_of(const void *lock)
-{
-	const struct slot *s = slot_of(lock);
-
-	return (s->run == oracles_run ? s->number : 0);
-}
-
 const struct mtx *
 order_mtx(const struct machine_lock *l)
 {
-	return (number_of(l) != 0 ? container_of(l, struct mtx, lock) : NULL);
+	const struct slot *s = slot_of(l);
+
+	return (s->run == oracles_run && s->there ? container_of(l, struct mtx, lock) : NULL);
 }
 
-/* ---- locks come and go ------------------------------------------------------------------------------- */
+/* ---- locks come and go --------------------------------------------------------------------------- */
 
 #define REAL(ret, fn, ...)            \
 	ret __real_##fn(__VA_ARGS__); \
 	ret __wrap_##fn(__VA_ARGS__)
 
-static void
-lock_comes(const struct mtx *m)
-{
-	struct slot *s = slot_of(m);
-	unsigned n;
-
-	if (s->run == oracles_run && s->number != 0)
-		return;
-	for (n = 1; n <= nlocks && locks[n].used; n++)
-		;
-	if (n == LOCKS)
-		return;
-	nlocks = MAX(nlocks, n);
-	locks[n] = (struct lock){ m, true };
-	*s = (struct slot){ m, oracles_run, (uint16_t)n };
-}
-
-static void
-lock_goes(const struct mtx *m)
-{
-	struct slot *s = slot_of(m);
-	unsigned n;
-
-	if (s->run != oracles_run || (n = s->number) == 0)
-		return;
-	s->number = 0;
-	locks[n].used = false;
-	memset(after[n], 0, sizeof(after[n]));
-	for (unsigned i = 1; i <= nlocks; i++)
-		after[i][n / 64] &= ~((uint64_t)1 << n % 64);
-}
-
 REAL(void, mtx_init, struct mtx *m, const char *name, enum lock_rank rank)
 {
+	struct slot *s;
+
 	__real_mtx_init(m, name, rank);
-	lock_comes(m);
+	s = slot_of(m);
+	if (s->run == oracles_run || nslots++ < SLOTS / 2) /* more than that go unseen */
+		*s = (struct slot){ m, oracles_run, true };
 }
 
 REAL(void, mtx_destroy, struct mtx *m)
 {
-	lock_goes(m);
+	slot_of(m)->there = false;
 	__real_mtx_destroy(m);
 }
 
@@ -120,83 +79,32 @@ REAL(bool, mtx_trylock, struct mtx *m)
 	return (got);
 }
 
-/* ---- taking ---------------------------------------------------------------------------------------------- */
+/* ---- taking ---------------------------------------------------------------------------------------- */
 
-static bool
-reaches(unsigned from, unsigned to, uint64_t *seen)
-{
-	if (from == to)
-		return (true);
-	for (unsigned w = 0; w <= nlocks / 64; w++)
-		for (uint64_t set = after[from][w] & ~seen[w]; set != 0; set &= set - 1) {
-			unsigned n = w * 64 + (unsigned)__builtin_ctzll(set);
-
-			seen[w] |= (uint64_t)1 << n % 64;
-			if (reaches(n, to, seen))
-				return (true);
-		}
-	return (false);
-}
-
+/* A fiber is about to wait for this lock, if it must. */
 static void
-wrong(const struct sim_event *e, unsigned n, unsigned held, const char *why)
-{
-	struct sim_fiber_info info;
-
-	sim_fiber(e->fiber, &info);
-	oracle_broken(LAB_LOCK_ORDER, "%s takes \"%s\" (%s) while it holds \"%s\" (%s): %s",
-	    info.name, locks[n].m->name, rank_name(locks[n].m->rank), locks[held].m->name,
-	    rank_name(locks[held].m->rank), why);
-}
-
-/* A fiber is about to wait for lock n, if it must. */
-static void
-check(const struct sim_event *e, unsigned n)
+check(const struct sim_event *e, const struct mtx *m)
 {
 	const struct fiber_state *me = &oracle_fibers[e->fiber];
 	struct sim_fiber_info info;
 
-	if (me->entered) {
-		sim_fiber(e->fiber, &info);
+	sim_fiber(e->fiber, &info);
+	if (me->entered)
 		oracle_broken(LAB_LOCK_ORDER, "%s takes \"%s\" (%s) while it is in a CPU's part",
-		    info.name, locks[n].m->name, rank_name(locks[n].m->rank));
-		return;
-	}
-	for (unsigned i = 0; i < me->nheld; i++) {
-		unsigned held = me->held[i];
-		uint64_t seen[LOCKS / 64] = { 0 };
-
-		if (held == n) {
-			wrong(e, n, held, "it waits for itself");
-			return;
-		}
-		if (locks[n].m->rank <= locks[held].m->rank) {
-			wrong(e, n, held, "its rank is not above");
-			return;
-		}
-		if ((after[held][n / 64] >> n % 64 & 1) != 0)
-			continue;
-		if (reaches(n, held, seen)) {
-			wrong(e, n, held, "others take them the other way round");
-			return;
-		}
-		after[held][n / 64] |= (uint64_t)1 << n % 64;
-	}
+		    info.name, m->name, rank_name(m->rank));
+	for (unsigned i = 0; i < me->nheld; i++)
+		if (m->rank <= me->held[i]->rank)
+			oracle_broken(LAB_LOCK_ORDER,
+			    "%s takes \"%s\" (%s) while it holds \"%s\" (%s)", info.name, m->name,
+			    rank_name(m->rank), me->held[i]->name, rank_name(me->held[i]->rank));
 }
 
 static void
-push(struct fiber_state *me, unsigned n)
-{
-	if (me->nheld < HELD_MAX)
-		me->held[me->nheld++] = (uint16_t)n;
-}
-
-static void
-pop(struct fiber_state *me, unsigned n)
+drop(struct fiber_state *me, const struct mtx *m)
 {
 	unsigned i = me->nheld;
 
-	while (i > 0 && me->held[i - 1] != n)
+	while (i > 0 && me->held[i - 1] != m)
 		i--;
 	if (i == 0)
 		return;
@@ -209,20 +117,20 @@ void
 order_event(const struct sim_event *e)
 {
 	struct fiber_state *me = &oracle_fibers[e->fiber];
-	unsigned n;
+	const struct mtx *m;
 
 	if (e->kind == SIM_ENTER || e->kind == SIM_EXIT) {
 		me->entered = e->kind == SIM_ENTER;
 		return;
 	}
-	if ((n = number_of(e->object)) == 0) /* the machine's own, leaves all */
+	if ((m = order_mtx(e->object)) == NULL)
 		return;
 	switch (e->kind) {
 	case SIM_UNLOCK:
-		pop(me, n);
+		drop(me, m);
 		break;
 	case SIM_BLOCK:
-		check(e, n);
+		check(e, m);
 		break;
 	case SIM_TRYLOCK: /* mtx_lock() tries first, too */
 		if (e->value == 0)
@@ -230,8 +138,9 @@ order_event(const struct sim_event *e)
 		/* FALLTHROUGH */
 	case SIM_LOCK:
 		if ((me->nheld > 0 || me->entered) && !me->trying)
-			check(e, n);
-		push(me, n);
+			check(e, m);
+		if (me->nheld < HELD_MAX)
+			me->held[me->nheld++] = m;
 		break;
 	default:
 		break;
