@@ -19,9 +19,16 @@
 #define atomic_fetch_sub(p, v)     (MACHINE_POINT(p), __atomic_fetch_sub((p), (v), __ATOMIC_ACQ_REL))
 #define atomic_fetch_add_seq(p, v) \
 	(MACHINE_POINT(p), __atomic_fetch_add((p), (v), __ATOMIC_SEQ_CST))
-#define atomic_add_relaxed(p, v) ((void)__atomic_fetch_add((p), (v), __ATOMIC_RELAXED))
-#define atomic_or_relaxed(p, v)  ((void)__atomic_fetch_or((p), (v), __ATOMIC_RELAXED))
-#define atomic_exchange(p, v)    (MACHINE_POINT(p), __atomic_exchange_n((p), (v), __ATOMIC_ACQ_REL))
+#define atomic_fetch_or_seq(p, v) (MACHINE_POINT(p), __atomic_fetch_or((p), (v), __ATOMIC_SEQ_CST))
+#define atomic_fetch_or_relaxed(p, v) \
+	(MACHINE_POINT(p), __atomic_fetch_or((p), (v), __ATOMIC_RELAXED))
+#define atomic_fetch_and_relaxed(p, v) \
+	(MACHINE_POINT(p), __atomic_fetch_and((p), (v), __ATOMIC_RELAXED))
+#define atomic_add_relaxed(p, v) \
+	(MACHINE_POINT(p), (void)__atomic_fetch_add((p), (v), __ATOMIC_RELAXED))
+#define atomic_or_relaxed(p, v) \
+	(MACHINE_POINT(p), (void)__atomic_fetch_or((p), (v), __ATOMIC_RELAXED))
+#define atomic_exchange(p, v) (MACHINE_POINT(p), __atomic_exchange_n((p), (v), __ATOMIC_ACQ_REL))
 #define atomic_cas(p, expected, v)                      \
 	(MACHINE_POINT(p), __atomic_compare_exchange_n( \
 			       (p), (expected), (v), false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))

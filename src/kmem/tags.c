@@ -142,7 +142,7 @@ in_refill(void)
 {
 	struct thread_state *me = machine_thread_state();
 
-	return (__atomic_load_n(&tags_filler, __ATOMIC_RELAXED) == me);
+	return (atomic_load_relaxed(&tags_filler) == me);
 }
 
 /* A page of the last-resort class. */
@@ -239,9 +239,9 @@ tags_refill(void)
 		mtx_lock(&tags_lock);
 	check_locked("tags_refill, before");
 	tags_taken = 0;
-	__atomic_store_n(&tags_filler, machine_thread_state(), __ATOMIC_RELAXED);
+	atomic_store_relaxed(&tags_filler, machine_thread_state());
 	bt = uma_zalloc(tag_zone, M_NOWAIT);
-	__atomic_store_n(&tags_filler, NULL, __ATOMIC_RELAXED);
+	atomic_store_relaxed(&tags_filler, NULL);
 	check_locked("tags_refill, after");
 	if (!FAULT(refills_side_by_side))
 		mtx_unlock(&tags_lock);

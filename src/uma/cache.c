@@ -53,8 +53,7 @@ cache_enter(struct uma_zone *zone, unsigned *cpu)
 	struct percpu *c = percpu_enter(zone->cache, cpu);
 
 	if (unlikely(!zone_cpu_used(zone, *cpu)))
-		(void)__atomic_fetch_or(
-		    &zone->cpus[*cpu / 32], 1u << (*cpu % 32), __ATOMIC_SEQ_CST);
+		(void)atomic_fetch_or_seq(&zone->cpus[*cpu / 32], 1u << (*cpu % 32));
 	return (c);
 }
 

@@ -41,11 +41,11 @@ limit_hit(struct uma_zone *zone)
 {
 	uint64_t now = machine_now(), last;
 
-	last = __atomic_load_n(&zone->warned, __ATOMIC_RELAXED);
+	last = atomic_load_relaxed(&zone->warned);
 	if (zone->warning != NULL && (last == 0 || now - last >= UMA_WARN_INTERVAL) &&
 	    atomic_cas(&zone->warned, &last, now))
 		core_warn("[zone: %s] %s", zone->name, zone->warning);
-	last = __atomic_load_n(&zone->acted, __ATOMIC_RELAXED);
+	last = atomic_load_relaxed(&zone->acted);
 	if (zone->maxaction != NULL && (last == 0 || now - last >= UMA_WARN_INTERVAL) &&
 	    atomic_cas(&zone->acted, &last, now))
 		zone->maxaction(zone, 1);

@@ -69,7 +69,7 @@ header_fill(struct uma_keg *keg, struct slab *slab, char *mem, int domain, uint8
 		slab_set(slab, i);
 	if ((keg->flags & ZF_VTOSLAB) != 0 && m == NULL) {
 		slab->hash_next = uma_boot_slabs;
-		__atomic_store_n(&uma_boot_slabs, slab, __ATOMIC_RELEASE);
+		atomic_store_release(&uma_boot_slabs, slab);
 	}
 }
 

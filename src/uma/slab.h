@@ -73,9 +73,7 @@ slab_user_word(const struct uma_keg *keg, struct slab *slab, unsigned i)
 static inline bool
 slab_user_has(const struct uma_keg *keg, struct slab *slab, unsigned i)
 {
-	return ((__atomic_load_n(slab_user_word(keg, slab, i), __ATOMIC_RELAXED) >>
-		    (i % SLAB_WORD_BITS)) &
-		1);
+	return ((atomic_load_relaxed(slab_user_word(keg, slab, i)) >> (i % SLAB_WORD_BITS)) & 1);
 }
 
 /* Debug: set or clear the user's bit of item i; returns what it was. */
@@ -84,8 +82,7 @@ slab_user_mark(const struct uma_keg *keg, struct slab *slab, unsigned i, bool se
 {
 	size_t *word = slab_user_word(keg, slab, i), bit = (size_t)1 << (i % SLAB_WORD_BITS), old;
 
-	old = set ? __atomic_fetch_or(word, bit, __ATOMIC_RELAXED)
-		  : __atomic_fetch_and(word, ~bit, __ATOMIC_RELAXED);
+	old = set ? atomic_fetch_or_relaxed(word, bit) : atomic_fetch_and_relaxed(word, ~bit);
 	return ((old & bit) != 0);
 }
 

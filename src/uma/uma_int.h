@@ -337,7 +337,7 @@ void trash_check(const char *what, const char *zone, const void *item, size_t si
  * Counts and pointers that are written under their lock and glanced at without: neither side may be
  * torn. The caller holds the lock.
  */
-#define count_add(p, n) __atomic_store_n((p), *(p) + (n), __ATOMIC_RELAXED)
+#define count_add(p, n) atomic_store_relaxed((p), *(p) + (n))
 
 /* A bit of struct uma_zone.cpus. */
 static inline bool
