@@ -72,6 +72,7 @@ void lab_sleep(uint64_t ns); /* virtual time passes for this thread */
 void lab_wait(
     const uint32_t *word, uint32_t value); /* until another thread has stored value (lab_post) */
 void lab_post(uint32_t *word, uint32_t value);
+void lab_meet(uint32_t *came, unsigned n); /* until n threads have come here; *came begins as 0 */
 void lab_reclaim(void); /* what the page daemon would do: a pass with DRAIN_CPU */
 
 #endif

@@ -7,12 +7,11 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#include <cooper/uma.h>
-
 #include "base/atomic.h"
 #include "lab/oracles/oracles.h"
 #include "lab/run_int.h"
 #include "machine/machine.h"
+#include "page/page.h"
 
 struct lab_one {
 	void (*fn)(void *);
@@ -138,6 +137,15 @@ lab_post(uint32_t *word, uint32_t value)
 		}
 }
 
+void
+lab_meet(uint32_t *came, unsigned n)
+{
+	if (++*came == n)
+		lab_post(came, n);
+	else
+		lab_wait(came, n);
+}
+
 /* ---- the rest ------------------------------------------------------------------------------------- */
 
 void
@@ -163,5 +171,5 @@ lab_must(bool held, const char *fmt, ...)
 void
 lab_reclaim(void)
 {
-	uma_reclaim(UMA_RECLAIM_DRAIN_CPU);
+	(void)page_daemon_pass(-1, PRESSURE_SEVERE);
 }

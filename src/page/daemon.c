@@ -170,7 +170,7 @@ run_pass(int domain, enum page_pressure level)
 	daemon.passes++;
 	daemon.gained = gained;
 	(void)waitq_wake_all(&daemon.over);
-	if (!FAULT(pass_wakes_nobody))
+	if (!FAULT(page_wakeup_lost))
 		page_wake_all_locked();
 	mtx_unlock(&vm_lock);
 	return (gained);

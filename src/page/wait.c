@@ -169,7 +169,7 @@ wait_sleep(int domain, enum page_class pclass, uint64_t events, uint64_t deadlin
 	if (events == vm_events) {
 		vm_waits[MAX(domain, 0)]++;
 		error = waitq_sleep(q, &vm_lock, 1, deadline);
-		if (error == 0 && page_any_grants(domain, pclass))
+		if (error == 0 && page_any_grants(domain, pclass) && !FAULT(page_wakeup_lost))
 			(void)waitq_wake_one(q);
 	}
 	mtx_unlock(&vm_lock);

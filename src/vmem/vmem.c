@@ -99,7 +99,7 @@ vmem_add_tags(vmem_t *vm, void *storage, size_t bytes)
 			spare_adopt(vm, bt);
 	}
 	mtx_unlock(&vm->lock);
-	if (error == 0)
+	if (error == 0 && !FAULT(added_tags_wake_nobody))
 		arena_wait_event(vm);
 	return (error);
 }
