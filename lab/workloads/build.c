@@ -80,6 +80,8 @@ take_config(struct build *b, const struct build_trace *trace, const struct build
 	if (c->jobs == 0 || c->jobs > trace->njobs - c->first)
 		c->jobs = trace->njobs - c->first;
 	c->rounds += c->rounds == 0;
+	c->vnodes += c->vnodes == 0;
+	c->buffers += c->buffers == 0;
 	if (c->buffer_bytes == 0) /* those in use are beyond the number */
 		c->buffer_bytes = (c->buffers + 32) * BLOCK_BYTES;
 	idle_init(&b->idle_vnodes);

@@ -36,14 +36,17 @@ vnode_destroy(struct build *b, struct vnode *vp)
 	object_free(b, vp);
 }
 
-/* Take the longest idle one out of the table, and the name that led to it; NULL: none is idle. */
+/*
+ * If there are more than `most`, take the longest idle one out of the table, and the name that led to
+ * it. NULL: there are not, or none is idle.
+ */
 static struct vnode *
-vnode_take_idle(struct build *b, struct name **name)
+vnode_take_idle(struct build *b, uint32_t most, struct name **name)
 {
 	struct vnode *vp = NULL;
 
 	build_lock(b);
-	if (b->idle_vnodes.next != &b->idle_vnodes) {
+	if (b->nvnodes > most && b->idle_vnodes.next != &b->idle_vnodes) {
 		vp = FROM_IDLE(struct vnode, b->idle_vnodes.next);
 		idle_remove(&vp->idle);
 		b->vnode[vp->path] = NULL;
@@ -57,10 +60,10 @@ vnode_take_idle(struct build *b, struct name **name)
 }
 
 static bool
-vnode_recycle(struct build *b)
+vnode_recycle(struct build *b, uint32_t most)
 {
 	struct name *name;
-	struct vnode *vp = vnode_take_idle(b, &name);
+	struct vnode *vp = vnode_take_idle(b, most, &name);
 
 	if (vp == NULL)
 		return (false);
@@ -75,8 +78,7 @@ vnode_create(struct build *b, uint16_t path)
 {
 	struct vnode *vp;
 
-	while (
-	    __atomic_load_n(&b->nvnodes, __ATOMIC_RELAXED) >= b->config.vnodes && vnode_recycle(b))
+	while (vnode_recycle(b, b->config.vnodes - 1)) /* room for this one */
 		build_count(&b->counts.recycled);
 	vp = object_alloc(b, KIND_VNODE, M_WAITOK);
 	vp->inode = object_alloc(b, KIND_INODE, M_WAITOK);
@@ -153,8 +155,10 @@ name_enter(struct build *b, uint16_t path)
 {
 	struct name *made, *old;
 
-	if (__atomic_load_n(&b->name[path], __ATOMIC_RELAXED) != NULL ||
-	    (made = object_alloc(b, KIND_NAME, M_NOWAIT)) == NULL)
+	build_lock(b);
+	old = b->name[path];
+	build_unlock(b);
+	if (old != NULL || (made = object_alloc(b, KIND_NAME, M_NOWAIT)) == NULL)
 		return;
 	build_lock(b);
 	old = b->name[path];
@@ -214,13 +218,14 @@ buffer_destroy(struct build *b, struct buf *bp)
 	object_free(b, bp);
 }
 
+/* As vnode_recycle(). */
 static bool
-buffer_recycle(struct build *b)
+buffer_recycle(struct build *b, uint32_t most)
 {
 	struct buf *bp = NULL, **p;
 
 	build_lock(b);
-	if (b->idle_buffers.next != &b->idle_buffers) {
+	if (b->nbuffers > most && b->idle_buffers.next != &b->idle_buffers) {
 		bp = FROM_IDLE(struct buf, b->idle_buffers.next);
 		idle_remove(&bp->idle);
 		for (p = buffer_chain(b, bp->key); *p != bp;)
@@ -242,7 +247,7 @@ buffer_kva(struct build *b)
 	vmem_addr_t kva;
 
 	while (vmem_alloc(b->buffer_map.vm, BLOCK_BYTES, M_NOWAIT | M_BESTFIT, &kva) != 0) {
-		if (buffer_recycle(b)) {
+		if (buffer_recycle(b, 0)) {
 			build_count(&b->counts.recycled);
 			continue;
 		}
@@ -259,8 +264,7 @@ buffer_create(struct build *b, uint32_t key, vm_size_t bytes)
 {
 	struct buf *bp;
 
-	while (__atomic_load_n(&b->nbuffers, __ATOMIC_RELAXED) >= b->config.buffers &&
-	       buffer_recycle(b))
+	while (buffer_recycle(b, b->config.buffers - 1))
 		build_count(&b->counts.recycled);
 	bp = object_alloc(b, KIND_BUF, M_WAITOK);
 	bp->key = key;
@@ -298,7 +302,7 @@ buffer_use(struct build *b, uint16_t path, uint32_t block, uint32_t bytes)
 	}
 	if (made != NULL)
 		buffer_destroy(b, made);
-	*(volatile uint32_t *)bp->kva = key;
+	__atomic_store_n((uint32_t *)bp->kva, key, __ATOMIC_RELAXED);
 	object_check(b, bp, KIND_BUF);
 	build_lock(b);
 	if (--bp->refs == 0) {
@@ -311,19 +315,23 @@ buffer_use(struct build *b, uint16_t path, uint32_t block, uint32_t bytes)
 /* ---- reclaim ------------------------------------------------------------------------------------------- */
 
 static uint32_t
-part_of(const uint32_t *n, unsigned shift)
+part_of(uint32_t all, unsigned shift)
 {
-	uint32_t all = __atomic_load_n(n, __ATOMIC_RELAXED);
-
 	return ((all >> shift) + (all != 0 && all >> shift == 0));
 }
 
 void
 build_reclaim(struct build *b, unsigned shift)
 {
-	for (uint32_t n = part_of(&b->nidle_buffers, shift); n > 0 && buffer_recycle(b); n--)
+	uint32_t buffers, vnodes;
+
+	build_lock(b);
+	buffers = part_of(b->nidle_buffers, shift);
+	vnodes = part_of(b->nidle_vnodes, shift);
+	build_unlock(b);
+	for (; buffers > 0 && buffer_recycle(b, 0); buffers--)
 		build_count(&b->counts.reclaimed);
-	for (uint32_t n = part_of(&b->nidle_vnodes, shift); n > 0 && vnode_recycle(b); n--)
+	for (; vnodes > 0 && vnode_recycle(b, 0); vnodes--)
 		build_count(&b->counts.reclaimed);
 	names_reclaim(b, shift);
 }
