@@ -6,7 +6,10 @@
  * was put back under some lock L (an arena's, a keg's, a domain's; for a CPU's cache: that part)
  * before the event looks at `waiting`. An attempt that did not find it held L before that, and had
  * counted itself in before it took L; so the event sees the waiter, and the count that the waiter
- * compares before it sleeps moves. L orders the two sides: no fence is needed.
+ * compares before it sleeps moves. Two things are announced without an L: what comes back elsewhere
+ * (vm_wait_seen_elsewhere()), and a CPU's cache used for the first time, which a drain skips without
+ * locking it. There each side writes before it looks, in one order of all: hence the fence of
+ * kmem_wait_begin() and the load of tell().
  *
  * Every kind of event wakes every waiter, but for the put-backs of kmem_tag_event(). Only threads in distress are here, and which of the three
  * would help one of them depends on what the arenas hold at that moment.
@@ -58,6 +61,7 @@ kmem_wait_begin(struct kmem_waiter *w, enum kmem_channel channel)
 	w->seen = 0;
 	w->interval = 0;
 	atomic_add_fetch(&waiting, 1);
+	atomic_fence_seq();
 }
 
 void
@@ -106,7 +110,7 @@ kmem_wait(struct kmem_waiter *w, uint64_t need)
 static void
 tell(enum kmem_channel first, enum kmem_channel last)
 {
-	if (likely(atomic_load_relaxed(&waiting) == 0))
+	if (likely(atomic_load_seq(&waiting) == 0))
 		return;
 	mtx_lock(&wait_lock);
 	for (enum kmem_channel i = first; i <= last; i++) {

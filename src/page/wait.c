@@ -115,6 +115,7 @@ vm_wait_elsewhere(void)
 	atomic_store_release(&vm_elsewhere, vm_elsewhere + 2); /* odd: never 0 */
 	page_wake_all_locked();
 	mtx_unlock(&vm_lock);
+	atomic_fence_seq(); /* against the one in kmem_wait_begin(): written, then looked */
 	if (freed != NULL)
 		freed(-1);
 }
@@ -158,6 +159,14 @@ wait_events(void)
 	return (events);
 }
 
+/* Step (2): the lock makes the look one that a free either comes before or after. */
+static bool
+wait_look(int domain, enum page_class pclass, uint64_t *frees)
+{
+	*frees = vm_page_frees(domain);
+	return (page_any_grants(domain, pclass));
+}
+
 /* Step (3). False at the deadline. */
 static bool
 wait_sleep(int domain, enum page_class pclass, uint64_t events, uint64_t deadline)
@@ -179,7 +188,7 @@ wait_sleep(int domain, enum page_class pclass, uint64_t events, uint64_t deadlin
 bool
 vm_wait_domain(int domain)
 {
-	uint64_t before, events;
+	uint64_t before, events, frees;
 
 	if (page_any_grants(domain, PAGE_SYSTEM))
 		return (true);
@@ -189,7 +198,7 @@ vm_wait_domain(int domain)
 	if (page_daemon_request(domain, &before))
 		return (page_any_grants(domain, PAGE_SYSTEM));
 	wait_begin();
-	while ((events = wait_events(), !page_any_grants(domain, PAGE_SYSTEM)) &&
+	while ((events = wait_events(), !wait_look(domain, PAGE_SYSTEM, &frees)) &&
 	       page_daemon_passes() == before)
 		(void)wait_sleep(domain, PAGE_SYSTEM, events, 0);
 	wait_end();
@@ -199,7 +208,7 @@ vm_wait_domain(int domain)
 void
 vm_wait_free(int domain, enum page_class pclass, uint64_t seen)
 {
-	uint64_t interval = PASS_INTERVAL_MIN, events;
+	uint64_t interval = PASS_INTERVAL_MIN, events, frees;
 
 	MUST(!machine_thread_state()->in_reclaim, "%s: domain %d: called from a reclaim pass",
 	    __func__, domain);
@@ -207,8 +216,7 @@ vm_wait_free(int domain, enum page_class pclass, uint64_t seen)
 	wait_begin();
 	(void)page_daemon_kick(domain); /* its thread repeats passes while it sees waiters */
 	while (events = wait_events(),
-	    (vm_page_frees(domain) == seen || !page_any_grants(domain, pclass)) &&
-		!vm_wait_seen_elsewhere()) {
+	    (!wait_look(domain, pclass, &frees) || frees == seen) && !vm_wait_seen_elsewhere()) {
 		bool ours = !page_daemon_present(); /* no thread: the passes are for us to repeat */
 
 		if (wait_sleep(domain, pclass, events, ours ? machine_now() + interval : 0) ||

@@ -311,6 +311,43 @@ the_zone_counts_what_came_past_it(void **state)
 	teardown_cached();
 }
 
+/* The child of a fork has no waiter any more: caches serve again, and the next wait finds them so. */
+static void
+in_forked_child(void *arg)
+{
+	vmem_addr_t a;
+
+	(void)arg;
+	uma_fork_child();
+	vmem_fork_child();
+	TEST_MUST(cached->qcache[3].zone->sleepers == 0);
+	a = arena_get(cached, 64, M_FIRSTFIT);
+	vmem_free(cached, a, 64);
+	TEST_MUST(vmem_size(cached, VMEM_ALLOC) == 1024);
+	TEST_MUST(vmem_xalloc(cached, 1024, 0, 0, 0, ANYWHERE, M_WAITOK | M_FIRSTFIT, &a) == 0);
+}
+
+static void
+a_forked_child_has_no_waiters(void **state)
+{
+	struct want w = { .size = 4096, .max = VMEM_ADDR_MAX };
+	struct side_thread *waiter;
+	vmem_addr_t a;
+
+	(void)state;
+	setup_cached(4096, 1024);
+	a = arena_get(parent, 3072, M_FIRSTFIT);
+	waiter = side_start(take, &w, -1);
+	wait_for_sleepers("below", 1);
+	assert_int_equal(cached->qcache[3].zone->sleepers, 1);
+	in_child(in_forked_child, NULL);
+	vmem_xfree(parent, a, 3072);
+	side_join(waiter);
+	assert_int_equal(cached->qcache[3].zone->sleepers, 0);
+	vmem_xfree(child, w.got, 4096);
+	teardown_cached();
+}
+
 /* An arena that is made or ends while a request waits for another: the same rules. */
 static void
 arenas_come_and_go_while_a_request_waits(void **state)
@@ -347,6 +384,7 @@ TEST_MAIN(cmocka_unit_test(what_rests_in_another_arenas_caches_ends_a_wait),
     cmocka_unit_test(a_bucket_in_a_threads_hands_ends_a_wait),
     cmocka_unit_test(the_zone_counts_what_came_past_it),
     cmocka_unit_test(arenas_come_and_go_while_a_request_waits),
+    cmocka_unit_test(a_forked_child_has_no_waiters),
     cmocka_unit_test(an_import_that_was_not_needed_goes_back),
     cmocka_unit_test(H1_futile_importers_sleep),
     cmocka_unit_test(add_to_child_ends_a_wait_for_the_parent),
