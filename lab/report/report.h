@@ -15,7 +15,7 @@
  *	graph.c       its nodes and edges, and what is printed of them
  *	json.c      all of it as JSON
  *	steps.c     step by step, for a terminal
- *	html.c      one page: page.html with the JSON in it
+ *	html.c      one page: page.html with the JSON in it; embed.py makes text of it for the compiler
  *
  * Nothing here changes a run, and nothing is written but to the streams given.
  */

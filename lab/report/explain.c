@@ -1,0 +1,419 @@
+/*
+ * The explanation as a whole: who waits, for what, and the paragraph that says it.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "lab/report/explain.h"
+
+static const char *const lead[LAB_VERDICTS] = {
+	[LAB_HELD] = "Every promise was kept.",
+	[LAB_DEADLOCK] = "Nobody can run any more.",
+	[LAB_LIVELOCK] = "Time passes, and nobody gets anywhere.",
+	[LAB_STARVATION] = "One call does not end while others come and go.",
+	[LAB_LOST_WAKEUP] = "A thread sleeps although what it waits for is there.",
+	[LAB_OVERLAP] = "The same memory was handed out twice.",
+	[LAB_FREED] = "Memory was used after it was freed.",
+	[LAB_BAD_TOUCH] = "Memory was touched where none is mapped.",
+	[LAB_RESERVE] = "A reserve fell below what must stay in it.",
+	[LAB_ACCOUNT] = "At the end the books do not balance.",
+	[LAB_LOCK_ORDER] = "Locks were taken against their order.",
+	[LAB_PANIC] = "The core stopped itself.",
+	[LAB_PROMISE] = "The scenario asked for something that does not hold.",
+	[LAB_TOO_LONG] = "The run came to its limit of steps, which alone is no finding.",
+};
+
+struct writer {
+	FILE *to;
+	char *text;
+	size_t len;
+};
+
+static void
+say(struct writer *w, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vfprintf(w->to, fmt, ap);
+	va_end(ap);
+}
+
+/* ---- who waits ---------------------------------------------------------------------------------------- */
+
+static struct want
+want_of(const struct rec_wait *w)
+{
+	return ((struct want){ .kind = w->kind,
+	    .owner = w->owner,
+	    .channel = w->kind == WAIT_OTHER ? w->channel : 0,
+	    .need = w->need,
+	    .lock = w->kind == WAIT_LOCK ? w : NULL });
+}
+
+static bool
+waits(const struct rec_fiber *f)
+{
+	/* A daemon that waits for work is as it should be. */
+	return (f->wait.kind != WAIT_NONE && f->state != SIM_ENDED &&
+		!(f->daemon && (f->wait.kind == WAIT_OTHER || f->wait.kind == WAIT_PASS)));
+}
+
+static bool
+wait_together(const struct rec_wait *a, const struct rec_wait *b)
+{
+	return (a->kind == b->kind && a->owner == b->owner && a->channel == b->channel &&
+		a->lock == b->lock);
+}
+
+/* The fibers of a waiter's node, the one that waits longest first. */
+static unsigned
+members(const struct explanation *e, unsigned node, uint8_t fibers[SIM_FIBERS])
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < e->r->nfibers; i++) {
+		unsigned at = n;
+
+		if (e->waiter_of[i] != node + 1)
+			continue;
+		for (; at > 0 && e->r->fibers[fibers[at - 1]].wait.step > e->r->fibers[i].wait.step;
+		     at--)
+			fibers[at] = fibers[at - 1];
+		fibers[at] = (uint8_t)i;
+		n++;
+	}
+	return (n);
+}
+
+/* "since step 8,120 (12.4 ms) in uma_zalloc_arg(), 41 sleeps" */
+static const char *
+since(const struct explanation *e, unsigned fiber)
+{
+	const struct rec_fiber *f = &e->r->fibers[fiber];
+	const struct rec_call *c = rec_current(e->r, f);
+
+	return (rec_string(e->r,
+	    rec_text(e->r, "since step %s (%s)%s%s%s%s", number((int64_t)f->wait.step),
+		duration(e->r->result.now - MIN(f->wait.now, e->r->result.now)),
+		c == NULL ? "" : " in ", c == NULL ? "" : rec_string(e->r, c->name),
+		c == NULL ? "" : "()",
+		f->wait.sleeps > 1 ? rec_string(e->r, rec_text(e->r, ", woken %s times in vain",
+							  number((int64_t)f->wait.sleeps - 1)))
+				   : "")));
+}
+
+static void
+describe_waiters(struct explanation *e, unsigned node)
+{
+	uint8_t fibers[SIM_FIBERS];
+	unsigned n = members(e, node, fibers), shown = MIN(n, 4u);
+	char who[300] = "", *to = who, *end = who + sizeof(who);
+	const struct rec_wait *wait = &e->r->fibers[fibers[0]].wait;
+	const char *channel = rec_string(e->r, wait->channel);
+
+	for (unsigned i = 0; i < shown && to < end; i++)
+		to += snprintf(to, (size_t)(end - to), "%s%s",
+		    i == 0                         ? ""
+		    : i + 1 == shown && n == i + 1 ? " and "
+						   : ", ",
+		    fiber_label(e, fibers[i]));
+	if (n > shown && to < end)
+		snprintf(to, (size_t)(end - to), " and %u more", n - shown);
+	e->nodes[node].title = rec_text(e->r, "%s", who);
+	e->nodes[node].detail = rec_text(e->r, "%s%s%s%s", since(e, fibers[0]),
+	    *channel != '\0' ? ", on \"" : "", channel, *channel != '\0' ? "\"" : "");
+	e->nodes[node].fiber = fibers[0];
+	e->nodes[node].step = wait->step;
+	e->nodes[node].path = wait->path;
+}
+
+static void
+find_waiters(struct explanation *e, bool scenario)
+{
+	for (unsigned i = 0; i < e->r->nfibers; i++) {
+		const struct rec_fiber *f = &e->r->fibers[i];
+
+		if (!waits(f) || (f->wait.kind == WAIT_SCENARIO) != scenario)
+			continue;
+		for (unsigned k = 0; k < i && e->waiter_of[i] == 0; k++)
+			if (e->waiter_of[k] != 0 && wait_together(&f->wait, &e->r->fibers[k].wait))
+				e->waiter_of[i] = e->waiter_of[k];
+		if (e->waiter_of[i] == 0)
+			e->waiter_of[i] = (uint8_t)(add_node(e, NODE_WAITER, 0, 0) + 1);
+	}
+	for (unsigned node = 0, n = e->nnodes; node < n; node++)
+		describe_waiters(e, node);
+}
+
+/* ---- who could help ---------------------------------------------------------------------------------------- */
+
+/* "1 thread has ended, 3 wait themselves"; true if somebody is left who could. */
+static bool
+who_could(const struct explanation *e, char *text, size_t size)
+{
+	unsigned ended = 0, waiting = 0, able = 0;
+	const char *one = "";
+
+	for (unsigned i = 0; i < e->r->nfibers; i++) {
+		const struct rec_fiber *f = &e->r->fibers[i];
+
+		if (f->state == SIM_ENDED)
+			ended++;
+		else if (waits(f))
+			waiting++;
+		else if (!f->daemon && able++ == 0)
+			one = fiber_label(e, i);
+	}
+	if (able > 0)
+		snprintf(
+		    text, size, "%s%s", one, able > 1 ? " and others still run" : " still runs");
+	else if (ended > 0)
+		snprintf(text, size, "%u thread%s ended, %u wait%s", ended,
+		    ended == 1 ? " has" : "s have", waiting,
+		    waiting == 1 ? "s itself" : " themselves");
+	else
+		snprintf(text, size, "all %u threads wait themselves", waiting);
+	return (able > 0);
+}
+
+static void
+helper_node(struct explanation *e, unsigned resource)
+{
+	char text[160];
+	bool able = who_could(e, text, sizeof(text));
+	unsigned node;
+
+	node = add_node(e, NODE_HELPER, rec_text(e->r, "%s", able ? text : "nobody"),
+	    able ? 0 : rec_text(e->r, "%s", text));
+	add_edge(e, resource, node, "brought back by");
+}
+
+/* What is there but nobody was told of: when it came. */
+static void
+rise_node(struct explanation *e, unsigned resource, const struct want *w)
+{
+	const struct rec_meter *m = resource_meter(e, w);
+	int point = m == NULL ? -1 : last_rise(m, resource_bound(e, w));
+
+	if (point >= 0)
+		add_edge(e, resource, point_node(e, m, (unsigned)point, "free"),
+		    "it came back, and nobody was woken");
+}
+
+static void
+follow_waiters(struct explanation *e)
+{
+	unsigned n = e->nnodes;
+
+	for (unsigned node = 0; node < n; node++) {
+		struct want w = want_of(&e->r->fibers[e->nodes[node].fiber].wait);
+		unsigned resource = resource_node(e, &w), before = e->nedges;
+
+		add_edge(e, node, resource, "waits for");
+		if (e->nedges == before || w.kind == WAIT_LOCK)
+			continue;
+		if (e->nodes[resource].is_short)
+			helper_node(e, resource);
+		else
+			rise_node(e, resource, &w);
+	}
+}
+
+/* ---- findings that are no waits -------------------------------------------------------------------------------- */
+
+static void
+place_node(struct explanation *e)
+{
+	const struct lab_result *res = &e->r->result;
+	const struct rec_fiber *f = &e->r->fibers[res->fiber];
+	const struct rec_call *c = rec_current(e->r, f);
+	const char *hex = strstr(res->line, "0x");
+	unsigned node;
+
+	if (res->fiber >= e->r->nfibers)
+		return;
+	node = add_node(e, NODE_TAKEN,
+	    rec_text(e->r, "step %s, %s on CPU %u%s%s%s", number((int64_t)res->steps),
+		fiber_label(e, res->fiber), f->cpu, c == NULL ? "" : " in ",
+		c == NULL ? "" : rec_string(e->r, c->name), c == NULL ? "" : "()"),
+	    rec_text(e->r, "%s", res->line));
+	e->nodes[node].step = res->steps;
+	e->nodes[node].fiber = (uint8_t)res->fiber;
+	e->nodes[node].path = f->path;
+	if (res->verdict == LAB_RESERVE) {
+		struct want tags = { .kind = WAIT_TAGS };
+
+		add_edge(e, node, resource_node(e, &tags), "left");
+	}
+	if (hex != NULL)
+		blame_address(e, node, strtoull(hex, NULL, 16));
+}
+
+static bool
+is_about_waiting(enum lab_verdict verdict)
+{
+	return (verdict == LAB_DEADLOCK || verdict == LAB_LIVELOCK || verdict == LAB_STARVATION ||
+		verdict == LAB_LOST_WAKEUP || verdict == LAB_TOO_LONG);
+}
+
+/* ---- the paragraph ------------------------------------------------------------------------------------------------ */
+
+static void
+say_waiters(const struct explanation *e, struct writer *w, unsigned node)
+{
+	uint8_t fibers[SIM_FIBERS];
+	unsigned n = members(e, node, fibers);
+	const struct rec_wait *wait = &e->r->fibers[fibers[0]].wait;
+	struct want want = want_of(wait);
+	const char *channel = rec_string(e->r, wait->channel);
+
+	say(w, " %s wait%s for %s", rec_string(e->r, e->nodes[node].title), n == 1 ? "s" : "",
+	    resource_name(e, &want));
+	if (*channel != '\0')
+		say(w, " on \"%s\"", channel);
+	say(w, ", %s%s", n == 1 ? "" : "the first ", since(e, fibers[0]));
+	if (wait->kind == WAIT_LOCK && wait->holder != NOBODY)
+		say(w, "; %s took it at step %s", fiber_label(e, wait->holder),
+		    number((int64_t)wait->taken));
+	say(w, ".");
+}
+
+/* What the making or the use of a resource takes; *said are nodes that were told of. */
+static void
+say_needs(const struct explanation *e, struct writer *w, unsigned node, uint64_t *said)
+{
+	*said |= 1ull << node;
+	for (unsigned i = 0; i < e->nedges; i++) {
+		const struct edge *edge = &e->edges[i];
+		const struct node *to = &e->nodes[edge->to];
+
+		if (edge->from != node || to->kind != NODE_RESOURCE)
+			continue;
+		if ((*said >> edge->to & 1) != 0) {
+			say(w, " But %s %s%s.", rec_string(e->r, edge->label),
+			    rec_string(e->r, to->title),
+			    edge->circle ? ", and there the circle closes" : "");
+			continue;
+		}
+		say(w, " %c%s %s: %s.", rec_string(e->r, edge->label)[0] - 'a' + 'A',
+		    rec_string(e->r, edge->label) + 1, rec_string(e->r, to->title),
+		    rec_string(e->r, to->detail));
+		say_needs(e, w, edge->to, said);
+	}
+}
+
+static void
+say_point(const struct explanation *e, struct writer *w, const char *what,
+    const struct rec_meter *m, unsigned point)
+{
+	const struct rec_point *p = &m->points[point];
+	const char *call = rec_string(e->r, p->call);
+	const char *line = rec_string(e->r, path_line(e, p->path, 5));
+
+	say(w, " %s at step %s: %s on CPU %u%s%s%s brought the free %s from %s to %s", what,
+	    number((int64_t)p->step), fiber_label(e, p->fiber), p->cpu,
+	    *call != '\0' ? ", in " : "", call, *call != '\0' ? "()," : "",
+	    rec_string(e->r, m->unit), number(p[-1].value), number(p->value));
+	say(w, "%s%s.", *line != '\0' ? " through " : "", line);
+}
+
+static void
+say_resource(const struct explanation *e, struct writer *w, unsigned node, uint64_t *said)
+{
+	const struct node *n = &e->nodes[node];
+	const struct rec_meter *m = resource_meter(e, &n->want);
+	char text[160];
+	int point;
+
+	if (m != NULL)
+		say(w, " There: %s.", rec_string(e->r, n->detail));
+	say_needs(e, w, node, said);
+	if (m != NULL && !n->is_short && (point = last_rise(m, resource_bound(e, &n->want))) >= 0)
+		say_point(e, w, "Nobody was woken when it came back", m, (unsigned)point);
+	for (unsigned i = 0; m != NULL && i < e->nfatal; i++)
+		if (e->fatal[i].meter == m)
+			say_point(e, w, "The last went", m, e->fatal[i].point);
+	if (!n->is_short || n->want.kind == WAIT_LOCK)
+		return;
+	if (who_could(e, text, sizeof(text)))
+		say(w, " Some could be brought back: %s.", text);
+	else
+		say(w, " Nobody can bring any back: %s.", text);
+}
+
+static void
+say_waiting(const struct explanation *e, struct writer *w)
+{
+	uint64_t said = 0;
+	unsigned groups = 0, locks = 0;
+
+	for (unsigned i = 0; i < e->nnodes; i++)
+		if (e->nodes[i].kind == NODE_WAITER && ++groups <= 3)
+			say_waiters(e, w, i);
+	if (groups > 3)
+		say(w, " So do others: see the chain.");
+	for (unsigned i = 0; i < e->nedges; i++) {
+		const struct edge *edge = &e->edges[i];
+
+		locks += edge->circle && e->nodes[edge->to].want.kind == WAIT_LOCK;
+		if (e->nodes[edge->from].kind == NODE_WAITER && (said >> edge->to & 1) == 0)
+			say_resource(e, w, edge->to, &said);
+	}
+	if (locks > 1)
+		say(w, " They wait for each other in a circle, and none can go on to let go.");
+}
+
+static char *
+paragraph(const struct explanation *e)
+{
+	const struct lab_result *res = &e->r->result;
+	struct writer w = { 0 };
+
+	w.to = open_memstream(&w.text, &w.len);
+	if (w.to == NULL)
+		abort();
+	say(&w, "%s", lead[res->verdict]);
+	if (is_about_waiting(res->verdict))
+		say_waiting(e, &w);
+	else if (res->verdict != LAB_HELD)
+		say(&w, " At step %s, in %s: %s.", number((int64_t)res->steps),
+		    fiber_label(e, res->fiber), res->line);
+	else
+		say(&w, " %s steps, %s of virtual time, %u threads.", number((int64_t)res->steps),
+		    duration(res->now), e->r->nfibers);
+	if (res->verdict == LAB_RESERVE)
+		for (unsigned i = 0; i < e->nfatal; i++)
+			say_point(e, &w, "The last went", e->fatal[i].meter, e->fatal[i].point);
+	if (fclose(w.to) != 0)
+		abort();
+	return (w.text);
+}
+
+struct explanation *
+explain(struct recording *r, struct symbols *symbols)
+{
+	struct explanation *e = rec_alloc(sizeof(*e));
+
+	e->r = r;
+	e->symbols = symbols;
+	if (is_about_waiting(r->result.verdict)) {
+		find_waiters(e, false);
+		if (e->nnodes == 0) /* else these wait for those */
+			find_waiters(e, true);
+		follow_waiters(e);
+	} else if (r->result.verdict != LAB_HELD) {
+		place_node(e);
+	}
+	mark_circles(e);
+	e->paragraph = paragraph(e);
+	return (e);
+}
+
+void
+explanation_free(struct explanation *e)
+{
+	free(e->paragraph);
+	free(e);
+}
