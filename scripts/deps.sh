@@ -13,8 +13,10 @@ build    | meson             | meson        | the build system
 build    | ninja-build       | ninja        | runs the build that meson plans
 build    | pkg-config        | pkg-config   | finds libraries for meson
 build    | libjansson-dev    | -            | JSON output of the cooper command
+build    | libdw-dev         | -            | functions and lines in the laboratory's explanations
 test     | libcmocka-dev     | -            | the unit tests' framework
 test     | strace            | strace       | a test records a small build's system calls
+test     | chromium          | chromium     | a test opens the laboratory's page in it
 lint     | clang-format-14   | clang-format-14 | a test checks the tree's formatting
 programs | python3           | /usr/bin/python3 | a real program to run on Cooper
 programs | libpython3.11-testsuite | -      | python's own tests, run on Cooper
@@ -30,6 +32,7 @@ m32      | gcc-multilib      | -            | 32-bit code from the same compiler
 m32      | g++-multilib      | -            | 32-bit C++ from the same compiler
 m32      | libcmocka-dev:i386 | -           | the unit tests' framework, 32 bit
 m32      | libjansson-dev:i386 | -          | JSON output of the cooper command, 32 bit
+m32      | libdw-dev:i386    | -            | functions and lines in the laboratory's explanations, 32 bit
 "
 
 die()
