@@ -218,6 +218,7 @@ give_up(void)
 	bool ask = sim.steps >= sim_ask_at;
 	unsigned next;
 
+	sim.steps++; /* so that this answer is not taken for the one of the operation's point */
 	if (sim.candidates == 0 || sim_now() >= sim.deadline)
 		look_at_deadlines();
 	if (sim.candidates == 0) {
