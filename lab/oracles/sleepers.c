@@ -18,7 +18,6 @@
  *	an arena    a free segment that holds it, or one in the parent for the import; and tags
  *	smr         no reader is left in the section
  *	a pass      no thread runs one
- *	an sx       nobody holds it
  */
 #include <stdio.h>
 #include <string.h>
@@ -340,18 +339,6 @@ pass_wait(void)
 }
 
 static const char *
-sx_wait(const struct waitq *q)
-{
-	LIST_EACH (l, &sx_registry) {
-		const struct sx *sx = list_entry(l, struct sx, registry);
-
-		if (&sx->queue == q && sx->holders == 0)
-			return ("nobody holds it");
-	}
-	return (NULL);
-}
-
-static const char *
 why_awake(const struct sleeper *s)
 {
 	const char *name = s->queue->name;
@@ -374,7 +361,7 @@ why_awake(const struct sleeper *s)
 		if (&vm->wait == s->queue)
 			return (arena_wait(s, vm));
 	}
-	return (sx_wait(s->queue));
+	return (NULL);
 }
 
 /* ---- looking --------------------------------------------------------------------------------------------------- */

@@ -2,8 +2,7 @@
  * Fork: the child gets a copy of the memory and one thread. For that copy to be whole, the forking
  * thread holds every lock of the core while the process splits.
  *
- * Locks are taken in rising rank like by anybody else: first each sx, exclusively (so no reclaim pass
- * is half-way), then each mtx, then the machine's. The registry's lock is held from the first mtx to
+ * Locks are taken in rising rank like by anybody else: each mtx, then the machine's. The registry's lock is held from the first mtx to
  * the end, so the set of locks stands still; but a thread may want the registry while it holds a
  * mtx (mtx_init() of something new under a lock), so a mtx that does not come soon makes us let
  * everything go and start again, rather than wait for each other.
@@ -69,8 +68,6 @@ sync_fork_prepare(void)
 {
 	if (machine_alone())
 		return;
-	LIST_EACH (l, &sx_registry)
-		sx_xlock(list_entry(l, struct sx, registry));
 	for (;;) {
 		machine_lock(&registry_lock);
 		if (take_all())
@@ -91,8 +88,6 @@ sync_fork_parent(void)
 	machine_fork_parent();
 	release_until(NULL);
 	machine_unlock(&registry_lock);
-	LIST_EACH (l, &sx_registry)
-		sx_xunlock(list_entry(l, struct sx, registry));
 }
 
 void
@@ -107,10 +102,4 @@ sync_fork_child(void)
 			list_entry(l, struct mtx, registry)->lock = (struct machine_lock){ 0 };
 	registry_lock = (struct machine_lock){ 0 };
 	waitq_forget_sleepers();
-	LIST_EACH (l, &sx_registry) {
-		struct sx *sx = list_entry(l, struct sx, registry);
-
-		sx->exclusive_waiters = 0;
-		sx_xunlock(sx);
-	}
 }

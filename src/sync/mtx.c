@@ -9,15 +9,13 @@
 #include "base/atomic.h"
 
 CORE_STATE struct list mtx_registry[RANK_COUNT];
-CORE_STATE struct list sx_registry;
 CORE_STATE struct machine_lock registry_lock;
 
 const char *
 rank_name(enum lock_rank rank)
 {
-	static const char *const names[RANK_COUNT] = { "none", "RECLAIM", "TYPES", "ARENAS",
-		"ZONES", "TAGS", "ARENA", "CROSS", "ZDOMAIN", "KEG", "SMR", "PAGE", "WAIT", "TABLE",
-		"CPU" };
+	static const char *const names[RANK_COUNT] = { "none", "TYPES", "ARENAS", "ZONES", "TAGS",
+		"ARENA", "CROSS", "ZDOMAIN", "KEG", "SMR", "PAGE", "WAIT", "TABLE", "CPU" };
 
 	return (rank < RANK_COUNT ? names[rank] : "unknown");
 }
@@ -27,7 +25,6 @@ sync_start(void)
 {
 	for (unsigned rank = 0; rank < RANK_COUNT; rank++)
 		list_init(&mtx_registry[rank]);
-	list_init(&sx_registry);
 	waitq_start();
 }
 
@@ -59,8 +56,7 @@ rank_check(const char *func, const char *name, enum lock_rank rank)
 	    name, rank_name(rank), ts->entered_cpu - 1);
 	for (unsigned r = rank; r < RANK_COUNT; r++)
 		CHECK(ts->held[r] == 0, "%s: %s (%s) taken while holding %s (%s)", func, name,
-		    rank_name(rank), ts->last[r] != NULL ? ts->last[r]->name : "an sx",
-		    rank_name(r));
+		    rank_name(rank), ts->last[r]->name, rank_name(r));
 }
 
 void
@@ -140,7 +136,7 @@ sync_assert_may_sleep(const char *func)
 	    ts->entered_cpu - 1);
 	CHECK(ts->smr_nest == 0, "%s: may sleep, but %u SMR read sections are open", func,
 	    ts->smr_nest);
-	for (unsigned r = RANK_RECLAIM + 1; r < RANK_COUNT; r++)
+	for (unsigned r = 1; r < RANK_COUNT; r++)
 		CHECK(ts->held[r] == 0, "%s: may sleep, but %s (%s) is held", func,
 		    ts->last[r]->name, rank_name(r));
 }

@@ -7,7 +7,6 @@
  *
  *   rank          guards                                                held across
  *   ------------  ----------------------------------------------------  ---------------------------
- *   RECLAIM       an sx around whole passes; zones need none (zone.c)   everything but a sleep on a limit
  *   TYPES         malloc types' list                                    nothing
  *   ARENAS        the list of arenas                                    nothing
  *   ZONES         the list of zones and kegs                            nothing (walkers take references)
@@ -36,8 +35,7 @@
 #include "machine/machine.h"
 
 enum lock_rank {
-	RANK_RECLAIM = 1,
-	RANK_TYPES,
+	RANK_TYPES = 1,
 	RANK_ARENAS,
 	RANK_ZONES,
 	RANK_TAGS,
@@ -113,29 +111,6 @@ int waitq_sleep(struct waitq *q, struct mtx *m, uint64_t need, uint64_t deadline
 /* Wake the oldest sleeper / all; m held. Returns how many were woken. */
 unsigned waitq_wake_one(struct waitq *q);
 unsigned waitq_wake_all(struct waitq *q);
-
-/* ---- shared/exclusive sleeping lock (the reclaim interlock) -------------------------------------- */
-
-/*
- * Not recursive, not even shared: a thread that wants it exclusively stops new sharers. Its place in
- * the order is `rank`; the mtx inside is of rank WAIT and held for a moment only. An sx lives as long
- * as the process.
- */
-struct sx {
-	struct mtx lock; /* guards the rest */
-	struct waitq queue;
-	int32_t holders; /* > 0 shared, -1 exclusive */
-	uint32_t exclusive_waiters;
-	uint8_t rank;
-	struct list registry;
-};
-
-void sx_init(struct sx *sx, const char *name, enum lock_rank rank);
-void sx_slock(struct sx *sx);
-void sx_sunlock(struct sx *sx);
-void sx_xlock(struct sx *sx);
-void sx_xunlock(struct sx *sx);
-bool sx_try_slock(struct sx *sx);
 
 /* ---- for statistics ------------------------------------------------------------------------------- */
 

@@ -8,16 +8,15 @@
 
 /* A thread's books of what it holds; debug shape only. */
 void rank_check(const char *func, const char *name, enum lock_rank rank);
-void rank_note(const struct mtx *m, enum lock_rank rank); /* m NULL: an sx */
+void rank_note(const struct mtx *m, enum lock_rank rank);
 void rank_forget(enum lock_rank rank);
 const char *rank_name(enum lock_rank rank);
 
 /*
- * Every mtx, by rank, and every sx. The registry's lock is below all ranks: mtx_init() and
+ * Every mtx, by rank. The registry's lock is below all ranks: mtx_init() and
  * mtx_destroy() may be called with any lock held.
  */
 extern struct list mtx_registry[RANK_COUNT];
-extern struct list sx_registry;
 extern struct machine_lock registry_lock;
 
 void waitq_start(void);

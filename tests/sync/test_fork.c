@@ -18,11 +18,9 @@ static struct guarded {
 	struct mtx lock;
 	uint64_t a, b;
 } guarded[LOCKS];
-static struct sx reclaim;
 static struct waitq queue;
 static struct percpu *cache;
 static uint32_t stop;
-static uint64_t under_sx[2];
 
 /* Long enough for a fork to fall into. */
 static void
@@ -42,8 +40,6 @@ work(uint64_t *seed)
 	unsigned cpu;
 
 	if (test_random(seed) % 4 == 0) {
-		sx_slock(&reclaim);
-		atomic_add_fetch(&under_sx[0], 1);
 		linger();
 		mtx_lock(&g->lock);
 		g->a++;
@@ -51,8 +47,6 @@ work(uint64_t *seed)
 		mtx_destroy(&fresh);
 		g->b++;
 		mtx_unlock(&g->lock);
-		atomic_add_fetch(&under_sx[1], 1);
-		sx_sunlock(&reclaim);
 	} else {
 		mtx_lock(&g->lock);
 		g->a++;
@@ -97,7 +91,6 @@ setup(void)
 	done = true;
 	for (unsigned i = 0; i < LOCKS; i++)
 		mtx_init(&guarded[i].lock, "guarded", ranks[i]);
-	sx_init(&reclaim, "reclaim", RANK_RECLAIM);
 	waitq_init(&queue, "sleepers");
 	cache = machine_boot_alloc(cooper_shape()->ncpus * sizeof(*cache), PERCPU_STRIDE);
 }
@@ -122,7 +115,6 @@ check_child(void *arg)
 		TEST_MUST(guarded[i].lock.lock.word == 0);
 		TEST_MUST(guarded[i].a == guarded[i].b);
 	}
-	TEST_MUST(reclaim.holders == 0 && under_sx[0] == under_sx[1]);
 	for (unsigned cpu = 0; cpu < cooper_shape()->ncpus; cpu++) {
 		struct percpu *part = percpu_enter_cpu(cache, cpu);
 
