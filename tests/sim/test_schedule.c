@@ -53,9 +53,9 @@ default_is_go_on_then_the_next(void **state)
 	assert_int_equal(count_of(SIM_SWITCH), 2);
 	assert_int_equal(count_of(SIM_MIGRATE), 0);
 	assert_int_equal(sim_fibers(), 3);
-	/* start, start, m's end, then note and end of each */
-	assert_int_equal(sim_steps(), 7);
-	assert_int_equal(sim_now(), 7 * SIM_POINT_NS);
+	/* start, start, m's end, then note and end of each; who goes on after m and x is asked, too */
+	assert_int_equal(sim_steps(), 9);
+	assert_int_equal(sim_now(), 9 * SIM_POINT_NS);
 }
 
 /* Step 2 is the start of y: x goes first. Step 4 is x's end, after which y is not yet there. */
@@ -234,7 +234,7 @@ static void
 waiters_for_a_lock_come_in_any_order(void **state)
 {
 	static const struct sim_deviation y_first[] = { { 4, SIM_CHOOSE_FIBER, 1 },
-		{ 8, SIM_CHOOSE_FIBER, 2 } };
+		{ 10, SIM_CHOOSE_FIBER, 2 } };
 
 	(void)state;
 	script(y_first, 2);
@@ -547,7 +547,7 @@ an_event_may_end_the_run(void **state)
 	norder = 0;
 	sim_ask_at = UINT64_MAX;
 	assert_int_equal(sim_run(&mapped, &driver, two_sleepers, NULL), SIM_STOPPED);
-	assert_non_null(strstr(sim_end_line(), "at step 5"));
+	assert_non_null(strstr(sim_end_line(), "at step 6"));
 }
 
 /* ---- call paths ------------------------------------------------------------------------------------ */
