@@ -189,18 +189,18 @@ is_operation(const struct call *c)
 	return (c->up == NULL && oracles_watching);
 }
 
-#define WRAP_ZONE(fn, text, params, args)                \
-	REAL(uma_zone_t, fn, UNPAREN params)             \
-	{                                                \
-		struct call call = { .name = text };     \
-		uma_zone_t zone;                         \
-                                                         \
-		call_enter(&call);                       \
-		zone = __real_##fn args;                 \
-		if (zone != NULL && is_operation(&call)) \
-			shadow_zone_users(zone);         \
-		call_leave(&call, zone != NULL);         \
-		return (zone);                           \
+#define WRAP_ZONE(fn, text, params, args)                             \
+	REAL(uma_zone_t, fn, UNPAREN params)                          \
+	{                                                             \
+		struct call call = { .name = text };                  \
+		uma_zone_t zone;                                      \
+                                                                      \
+		call_enter(&call);                                    \
+		zone = __real_##fn args;                              \
+		if (zone != NULL)                                     \
+			shadow_zone_comes(zone, is_operation(&call)); \
+		call_leave(&call, zone != NULL);                      \
+		return (zone);                                        \
 	}
 #define UNPAREN(...) __VA_ARGS__
 

@@ -39,6 +39,7 @@ struct call {
 	int domain;       /* CALL_ZONE: this one alone; -1: any. CALL_PAGES: the one, -1: any */
 	enum page_class pclass;
 	struct request request;
+	unsigned below; /* CALL_ZONE: items that it has taken below the reserve */
 	bool operation;
 	uint64_t step, fair; /* at its start */
 };
@@ -48,7 +49,7 @@ struct call {
 struct fiber_state {
 	struct call *call; /* the innermost */
 	bool known, daemon;
-	bool trying;  /* inside mtx_trylock() */
+	bool trying;  /* takes locks by trying: it cannot wait for them */
 	bool entered; /* in a CPU's part */
 	uint8_t nheld;
 	const struct mtx *held[HELD_MAX]; /* locks, in the order taken */
@@ -86,7 +87,8 @@ void shadow_item_in(uma_zone_t zone, void *item);
 /* An item that goes home on a way that may have begun in shadow_item_in(). */
 void shadow_item_home(uma_zone_t zone, void *item);
 void shadow_zone_gone(uma_zone_t zone);
-void shadow_zone_users(uma_zone_t zone); /* the scenario made it, not the core */
+void shadow_zone_comes(uma_zone_t zone, bool users); /* users: the scenario made it, not the core */
+bool shadow_zone_has_ranges(const struct uma_zone *zone);
 bool shadow_zone_is_users(const struct uma_zone *zone);
 /* Items of a zone that are out. */
 uint64_t shadow_items(const struct uma_zone *zone);

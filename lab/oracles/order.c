@@ -79,6 +79,14 @@ REAL(bool, mtx_trylock, struct mtx *m)
 	return (got);
 }
 
+/* A fork holds all locks, by trying each, and lets all go if one does not come. */
+REAL(void, sync_fork_prepare, void)
+{
+	oracle_me()->trying = true;
+	__real_sync_fork_prepare();
+	oracle_me()->trying = false;
+}
+
 /* ---- taking ---------------------------------------------------------------------------------------- */
 
 /* A fiber is about to wait for this lock, if it must. */

@@ -6,7 +6,7 @@
  *
  * KEGS (uma/keg.c). Of each domain, `reserve' free items are for M_USE_RESERVE alone. So, from one
  * unlock of a domain to the next, a request without it (a fill, a drain) leaves at least the reserve,
- * or as much as there was; and one with it takes one item below the reserve at most.
+ * or as much as there was; and one with it takes one item below the reserve, once.
  */
 #include "lab/oracles/oracles_int.h"
 
@@ -58,16 +58,15 @@ reserves_peak_pages(void)
 	return (peak_pages);
 }
 
-/* Is this fiber in a request for an item of the keg that may use the reserve? */
-static bool
-may_use_reserve(unsigned fiber, const struct uma_keg *keg)
+/* The request for an item of the keg that this fiber is in, if it may use the reserve. */
+static struct call *
+call_with_leave(unsigned fiber, const struct uma_keg *keg)
 {
-	const struct call *c = oracle_fibers[fiber].call;
+	struct call *c = oracle_fibers[fiber].call;
 
-	for (; c != NULL; c = c->up)
-		if (c->kind == CALL_ZONE && ((struct uma_zone *)c->object)->keg == keg)
-			return ((c->flags & M_USE_RESERVE) != 0);
-	return (false);
+	while (c != NULL && (c->kind != CALL_ZONE || ((struct uma_zone *)c->object)->keg != keg))
+		c = c->up;
+	return (c != NULL && (c->flags & M_USE_RESERVE) != 0 ? c : NULL);
 }
 
 static void
@@ -75,20 +74,23 @@ keg_unlocked(struct watched *w, unsigned d, unsigned fiber)
 {
 	unsigned long before = w->before[d], after = w->keg->domain[d].free_items;
 	unsigned long reserve = w->keg->reserve;
-	bool leave;
+	const char *who =
+	    oracle_fibers[fiber].call == NULL ? "reclaim" : oracle_fibers[fiber].call->name;
+	struct call *c;
 
 	w->before[d] = after;
 	if (after >= before || after >= reserve)
 		return;
-	leave = may_use_reserve(fiber, w->keg);
-	if (leave && after == before - 1)
-		return;
-	oracle_broken(LAB_RESERVE,
-	    "zone \"%s\", domain %u: %s left %lu free items of %lu, the reserve is %lu%s",
-	    w->keg->name, d,
-	    oracle_fibers[fiber].call == NULL ? "reclaim" : oracle_fibers[fiber].call->name, after,
-	    before, reserve,
-	    leave ? ": a request may take one below it" : ": not for a request without its leave");
+	c = call_with_leave(fiber, w->keg);
+	if (c == NULL)
+		oracle_broken(LAB_RESERVE,
+		    "zone \"%s\", domain %u: %s, which has no leave, took %lu of %lu free items; "
+		    "the reserve is %lu",
+		    w->keg->name, d, who, before - after, before, reserve);
+	else if ((c->below += MIN(before, reserve) - after) > 1)
+		oracle_broken(LAB_RESERVE,
+		    "zone \"%s\", domain %u: one call of %s took %u items below the reserve of %lu",
+		    w->keg->name, d, who, c->below, reserve);
 }
 
 static void
@@ -109,7 +111,7 @@ tags_unlocked(void)
 		owed = tags_taken;
 		for (unsigned f = 0; f < sim_fibers(); f++) {
 			sim_fiber(f, &info);
-			if (info.thread == tags_filler && may_use_reserve(f, keg))
+			if (info.thread == tags_filler && call_with_leave(f, keg) != NULL)
 				owed++;
 		}
 	}

@@ -298,7 +298,8 @@ struct zone_shadow {
 	const struct uma_zone *zone;
 	uint64_t run;
 	uint64_t out;
-	bool users; /* the scenario made it */
+	bool users;  /* the scenario made it */
+	bool ranges; /* an arena's quantum cache: what it has is the arena's */
 };
 
 #define ZONES 1024
@@ -432,7 +433,7 @@ shadow_item_out(uma_zone_t zone, void *item, int flags)
 {
 	struct item_shadow *s;
 
-	if (!oracles_on)
+	if (!oracles_on || zone_of(zone)->ranges)
 		return;
 	s = item_of(zone, item, true);
 	if (s->out) {
@@ -485,7 +486,7 @@ shadow_item_in(uma_zone_t zone, void *item)
 {
 	struct item_shadow *s;
 
-	if (!oracles_on)
+	if (!oracles_on || zone_of(zone)->ranges)
 		return;
 	s = item_of(zone, item, false);
 	if (s == NULL || !s->out) {
@@ -522,9 +523,18 @@ shadow_zone_gone(uma_zone_t zone)
 }
 
 void
-shadow_zone_users(uma_zone_t zone)
+shadow_zone_comes(uma_zone_t zone, bool users)
 {
-	zone_of(zone)->users = true;
+	struct zone_shadow *z = zone_of(zone);
+
+	z->users = users;
+	z->ranges = !users && (zone->flags & ZF_CACHE) != 0;
+}
+
+bool
+shadow_zone_has_ranges(const struct uma_zone *zone)
+{
+	return (zone_of(zone)->ranges);
 }
 
 bool

@@ -309,7 +309,11 @@ arena_wait(const struct sleeper *s, const vmem_t *vm)
 		return (NULL);
 	if (arena_holds(vm, &c->request))
 		return ("there is a free segment for it");
-	return (vm->import != NULL && import_would_do(vm) ? "there is room for its import" : NULL);
+	/* Whether an import meets a window is known only when it has been made. */
+	if (vm->import == NULL || c->request.min != VMEM_ADDR_MIN ||
+	    c->request.max != VMEM_ADDR_MAX)
+		return (NULL);
+	return (import_would_do(vm) ? "there is room for its import" : NULL);
 }
 
 static const char *
