@@ -155,12 +155,13 @@ shadow_ranges(const vmem_t *vm)
 
 struct page_shadow {
 	uint64_t run;
-	uint32_t gen; /* times it was freed */
+	uint64_t gen; /* from one free to the next; no other page's */
 	bool out, poisoned;
 };
 
 static struct page_shadow *pages;
 static uint32_t npages;
+static uint64_t generations;
 static uint64_t pages_out[COOPER_MAXDOMAIN];
 
 #define POISON 0x5ca1ab1e5ca1ab1eull
@@ -199,7 +200,7 @@ page_of(const struct vm_page *m)
 	}
 	p = &pages[pn];
 	if (p->run != oracles_run)
-		*p = (struct page_shadow){ .run = oracles_run, .gen = p->gen + 1 };
+		*p = (struct page_shadow){ .run = oracles_run, .gen = ++generations };
 	return (p);
 }
 
@@ -256,7 +257,7 @@ shadow_pages_in(struct vm_page *m, unsigned long n)
 			return;
 		}
 		p->out = false;
-		p->gen++;
+		p->gen = ++generations;
 		poison_fill(sim_frame(page_paddr(m)), PAGE_SIZE);
 		p->poisoned = true;
 	}
@@ -269,7 +270,7 @@ shadow_pages(unsigned domain)
 }
 
 /* The generation of the page under an item; 0: none is. */
-static uint32_t
+static uint64_t
 generation(const void *item)
 {
 	struct vm_page *m;
@@ -289,7 +290,7 @@ struct item_shadow {
 	struct uma_zone *zone; /* that it was handed out from last */
 	bool out, poisoned;
 	uint8_t fiber;
-	uint32_t gen;     /* poisoned: of its page */
+	uint64_t gen;     /* poisoned: of its page */
 	uint64_t readers; /* SMR: fibers that were in a section when it was freed, */
 	uint64_t section; /* none of which was entered later than this */
 };
