@@ -209,6 +209,18 @@ keg_fetch_slab(struct uma_keg *keg, int wanted, bool strict, int flags)
 }
 
 /*
+ * Free items have come into slabs, whose lock has been let go since: who waits for a page may look at
+ * them. A free is such news, and so is a new slab that its maker leaves items in: it may have been
+ * made of the last page.
+ */
+static void
+items_have_come(struct uma_keg *keg)
+{
+	if (unlikely(atomic_load_relaxed(&keg->waiting) != 0) && !FAULT(item_free_wakes_nobody))
+		vm_wait_elsewhere();
+}
+
+/*
  * Up to max items. Only the first may wait. Stops at the reserve (D26771: the whole fill, or a
  * bucket would swallow it).
  */
@@ -218,7 +230,7 @@ keg_import(struct uma_zone *zone, void **store, int max, int domain, bool strict
 	struct uma_keg *keg = zone->keg;
 	struct uma_kdomain *dom;
 	struct slab *slab;
-	bool at_reserve = false, dry;
+	bool at_reserve = false, dry, whole;
 	unsigned long ahead = 0; /* slabs that this fill makes beyond the one it needs */
 	int n = 0, most = max;
 
@@ -231,6 +243,7 @@ keg_import(struct uma_zone *zone, void **store, int max, int domain, bool strict
 		if (slab == NULL)
 			break;
 		dom = &keg->domain[slab->domain];
+		whole = slab->nfree == keg->ipers;
 		for (int share = 0; n < max && share < most && slab->nfree != 0; share++) {
 			store[n++] = slab_alloc_item(keg, slab);
 			at_reserve = keg->reserve > 0 && dom->free_items <= keg->reserve;
@@ -239,7 +252,10 @@ keg_import(struct uma_zone *zone, void **store, int max, int domain, bool strict
 		}
 		/* Memory taken ahead of need stays a fraction of the keg: small programs pay for it. */
 		dry = dom->free_items == 0 && ++ahead * 8 > dom->pages / keg->ppera;
+		whole = whole && slab->nfree != 0;
 		mtx_unlock(&dom->lock);
+		if (whole) /* it may be new */
+			items_have_come(keg);
 		if (dry)
 			break;
 		flags = (flags & ~M_WAITOK) | M_NOWAIT;
@@ -292,8 +308,7 @@ keg_release(struct uma_zone *zone, void **store, int n)
 	}
 	if (held != NULL)
 		mtx_unlock(held);
-	if (unlikely(atomic_load_relaxed(&keg->waiting) != 0) && !FAULT(item_free_wakes_nobody))
-		vm_wait_elsewhere();
+	items_have_come(keg);
 }
 
 /* Preallocation: one slab more in this domain; false as slab_make(). */
@@ -306,6 +321,7 @@ keg_add_slab(struct uma_keg *keg, int domain, int flags, bool *hopeless)
 		return (false);
 	slab_enter(keg, slab);
 	mtx_unlock(&keg->domain[slab->domain].lock);
+	items_have_come(keg);
 	return (true);
 }
 

@@ -308,6 +308,34 @@ wait_for_an_item(void)
 	side_join(side);
 }
 
+/* Nothing comes back at all: another thread makes the slab, of the last page, and leaves items in it. */
+static void
+take_one_item(void *arg)
+{
+	TEST_MUST((*(void **)arg = uma_zalloc(full, M_WAITOK)) != NULL);
+}
+
+static void
+wait_for_a_new_slab(void)
+{
+	struct side_thread *side;
+	struct hoard hoard;
+	void *theirs = NULL, *ours;
+
+	full = uma_zcreate("full", 1000, NULL, NULL, NULL, NULL, UMA_ALIGN_PTR, UMA_ZONE_NOBUCKET);
+	uma_zfree(full, uma_zalloc(full, M_WAITOK));
+	settle();
+	hoard_pages(&hoard, 1);
+	side = side_start(take_one_item, &theirs, 0);
+	wait_for_sleepers("vmwait", 1);
+	TEST_MUST((ours = uma_zalloc(full, M_NOWAIT | M_USE_RESERVE)) != NULL);
+	side_join(side);
+	hoard_end(&hoard);
+	uma_zfree(full, ours);
+	uma_zfree(full, theirs);
+	uma_zdestroy(full);
+}
+
 /* An arena of somebody's needs tags, and there is no page for a slab of them. */
 struct ids {
 	vmem_t *vm;
@@ -389,6 +417,7 @@ waiters_are_woken_by_the_event(void **state)
 	on_exact_shape(&shape, wait_for_tags);
 	shape = mapped_shape(16 << 20, 4 << 20);
 	on_exact_shape(&shape, wait_for_an_item);
+	on_shape(4 << 20, 32 << 20, wait_for_a_new_slab);
 	shape = mapped_shape(4 << 20, 32 << 20);
 	on_exact_shape(&shape, wait_for_freed_tags);
 }
