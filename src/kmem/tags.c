@@ -195,6 +195,8 @@ slab_alloc(uma_zone_t zone, vm_size_t bytes, int domain, uint8_t *sflag, int wai
 	if (!graph_up)
 		return (first_slab(sflag));
 	CHECK(in_refill(), "slab_alloc: a slab of tags outside a refill");
+	/* A fill may come to a second slab, if others take of the first: it has the reserve anew. */
+	tags_taken = 0;
 	/* Look before the first step: a failed refill then makes no event that wakes its like. */
 	if (mapped && !kmem_kva_available(kmem_domain_arena(0), bytes))
 		return (NULL);
@@ -238,7 +240,6 @@ tags_refill(void)
 	if (!FAULT(refills_side_by_side))
 		mtx_lock(&tags_lock);
 	check_locked("tags_refill, before");
-	tags_taken = 0;
 	atomic_store_relaxed(&tags_filler, machine_thread_state());
 	bt = uma_zalloc(tag_zone, M_NOWAIT);
 	atomic_store_relaxed(&tags_filler, NULL);
