@@ -61,6 +61,8 @@ uma_each_zone(void (*fn)(struct uma_zone *, void *), void *arg)
 		l = &zone->link;
 		/* Dropped before we step on, but with the lock held until we have. */
 		drop_locked(zone);
+		if (FAULT(destroy_against_reclaim) && zone->dying)
+			break; /* it is off the list: nothing leads on from it */
 	}
 	mtx_unlock(&uma_zones_lock);
 }

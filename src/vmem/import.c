@@ -94,7 +94,8 @@ import_span(vmem_t *vm, struct request *rq, int flags, struct purse *purse, stru
 	    "import: arena \"%s\" got %zx + %zx, which it has already or which is no multiple of "
 	    "its quantum",
 	    vm->name, (size_t)addr, (size_t)size);
-	if (FAULT(six_tags_a_layer) && spare_fill(vm, purse, BT_MAXALLOC, flags) != 0)
+	if (FAULT(six_tags_a_layer) && (flags & M_NOVM) != 0 &&
+	    spare_fill(vm, purse, BT_MAXALLOC, flags) != 0)
 		return (IMPORT_NO);
 	if ((*btp = fit_find(vm, rq, startp)) != NULL) {
 		give_up_unused(vm, rq, addr, size, *btp);
