@@ -31,7 +31,7 @@ struct uma_backend {
 	bool (*possible)(int domain, vm_size_t bytes);
 };
 
-/* Stages of start-up, in the order cooper_start() runs them (src/kmem/start.c). */
+/* Stages of start-up, in the order cooper_start() runs them (src/start/start.c). */
 void uma_startup1(void);                             /* zones of zones, from boot memory */
 void uma_startup2(const struct uma_backend *source); /* real slabs, buckets on */
 void uma_startup3(void);                             /* counters, the timer, reclaim hook */

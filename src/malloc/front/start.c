@@ -11,8 +11,8 @@
 #include <unistd.h>
 
 #include "front.h"
-#include "kmem/start.h"
 #include "machine/posix/options.h"
+#include "start/start.h"
 #include "stats/posix/save.h"
 
 static struct machine_lock start_lock;

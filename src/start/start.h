@@ -1,8 +1,8 @@
 /*
  * For who runs the house and forks: start.c beyond cooper.h.
  */
-#ifndef KMEM_START_H
-#define KMEM_START_H
+#ifndef START_START_H
+#define START_START_H
 
 /*
  * In the child of a fork(), on the one thread that is left, after sync_fork_prepare() in the parent:
