@@ -237,6 +237,13 @@ wrong_mappings_stop_the_run(void **state)
 /* ---- a run leaves nothing behind -------------------------------------------------------------------- */
 
 static void
+start_only(void *arg)
+{
+	(void)arg;
+	start_machine();
+}
+
+static void
 dirties(void *arg)
 {
 	char *boot = machine_boot_alloc(3 * PAGE_SIZE, 64);
@@ -257,6 +264,19 @@ dirties(void *arg)
 		assert_int_equal(*page, 0);
 		*page = 'x';
 	}
+}
+
+/* The frames that the first run has dirtied, the second one does not have. */
+static void
+a_run_with_less_memory_follows_one_with_more(void **state)
+{
+	struct machine_shape less = direct;
+
+	(void)state;
+	less.physmem /= 2;
+	assert_int_equal(run(&direct, dirties), SIM_FINISHED);
+	assert_int_equal(run(&less, start_only), SIM_FINISHED);
+	assert_int_equal(run(&direct, dirties), SIM_FINISHED);
 }
 
 static void
@@ -516,6 +536,7 @@ main(void)
 		cmocka_unit_test(touches_of_unmapped_memory_say_who_and_where),
 		cmocka_unit_test(wrong_mappings_stop_the_run),
 		cmocka_unit_test(a_run_begins_with_clean_memory),
+		cmocka_unit_test(a_run_with_less_memory_follows_one_with_more),
 		cmocka_unit_test(impossible_shapes_are_refused),
 		cmocka_unit_test(parts_are_open_unless_entered_or_debugged),
 		cmocka_unit_test(fast_and_slow_path_interleave),

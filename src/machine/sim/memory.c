@@ -100,6 +100,18 @@ reserve_all(void)
 		mprotect((void *)boot_next, BOOT_MAX, PROT_READ | PROT_WRITE) == 0);
 }
 
+static void
+clear_frames(void)
+{
+	for (unsigned long w = 0; w * BITS < dirty_end; w++)
+		for (; dirty[w] != 0; dirty[w] &= dirty[w] - 1) {
+			unsigned long frame = w * BITS + (unsigned long)__builtin_ctzl(dirty[w]);
+
+			memset((void *)(sim_memory.direct + ptoa(frame)), 0, PAGE_SIZE);
+		}
+	dirty_end = 0;
+}
+
 /* As many frames as the shape has; a touch of one more is a fault. */
 static bool
 show_frames(vm_size_t bytes)
@@ -108,6 +120,7 @@ show_frames(vm_size_t bytes)
 
 	if (bytes == frames_mapped)
 		return (true);
+	clear_frames(); /* while they are seen */
 	if (ftruncate(frames_fd, (off_t)MAX(bytes, frames_mapped)) != 0 ||
 	    mmap(at, MEM_MAX, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED,
 		-1, 0) == MAP_FAILED ||
@@ -148,18 +161,6 @@ clear_window(void)
 		mmap((void *)(sim_memory.kva + ptoa(low)), ptoa(high - low + 1), PROT_NONE,
 		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
 	npages = 0;
-}
-
-static void
-clear_frames(void)
-{
-	for (unsigned long w = 0; w * BITS < dirty_end; w++)
-		for (; dirty[w] != 0; dirty[w] &= dirty[w] - 1) {
-			unsigned long frame = w * BITS + (unsigned long)__builtin_ctzl(dirty[w]);
-
-			memset((void *)(sim_memory.direct + ptoa(frame)), 0, PAGE_SIZE);
-		}
-	dirty_end = 0;
 }
 
 void
