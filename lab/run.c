@@ -230,6 +230,6 @@ lab_run(const struct lab_spec *spec, const struct lab_strategy *strategy,
 		result->injectable = core_inject_seen; /* the run ended before it was asked */
 	result->steps = sim_steps();
 	result->hash = sim_hash();
-	result->now = sim_now();
+	result->now = sim_now() - SIM_START_NS;
 	result->fiber = sim_self();
 }

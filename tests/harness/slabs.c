@@ -114,6 +114,15 @@ back(vm_offset_t va, vm_size_t bytes, int domain, int flags)
 	return (0);
 }
 
+/* Pages that were mapped just now read as zero, if that was asked for. */
+static void *
+zeroed(vm_offset_t va, vm_size_t bytes, int flags)
+{
+	if ((flags & M_ZERO) && !MACHINE_MAP_ZEROES && va != 0)
+		memset((void *)va, 0, bytes);
+	return ((void *)va);
+}
+
 /* ---- the sources ------------------------------------------------------------------------------------------ */
 
 static void *
@@ -131,7 +140,7 @@ page_alloc(uma_zone_t zone, vm_size_t bytes, int domain, uint8_t *sflag, int wai
 			vm_wait_domain(domain);
 		return (NULL);
 	}
-	return ((void *)va); /* MACHINE_MAP_ZEROES */
+	return (zeroed(va, bytes, wait));
 }
 
 static void
@@ -189,7 +198,7 @@ contig_alloc(uma_zone_t zone, vm_size_t bytes, int domain, uint8_t *sflag, int w
 
 		machine_map(va + ptoa(i), &pa, 1, false);
 	}
-	return ((void *)va);
+	return (zeroed(va, bytes, wait));
 }
 
 /* `bytes` are all CPUs' parts together: each whole pages, from the CPU's domain. */
@@ -209,7 +218,7 @@ pcpu_alloc(uma_zone_t zone, vm_size_t bytes, int domain, uint8_t *sflag, int wai
 			kva_free(va, bytes);
 			va = 0;
 		}
-	return ((void *)va);
+	return (zeroed(va, bytes, wait));
 }
 
 const struct uma_backend slabs_backend = {

@@ -20,7 +20,7 @@
 #include <sanitizer/common_interface_defs.h>
 #define STACK_SIZE ((vm_size_t)512 << 10)
 #else
-#define STACK_SIZE ((vm_size_t)128 << 10)
+#define STACK_SIZE ((vm_size_t)256 << 10)
 #endif
 #define GUARD ((vm_size_t)64 << 10) /* at least a page of each host */
 

@@ -293,9 +293,15 @@ machine_fork_parent(void)
 		sim_unlock(&cpu_lock[cpu]);
 }
 
-/* A run cannot split; a driver that plays the child lets go of the parent's locks like this. */
+/* The run goes on in both processes; in the child with memory of its own, and no other fiber. */
 void
 machine_fork_child(void)
 {
+	MUST(memory_split(), "sim: the host has no memory for a child's frames");
 	lock_reset();
+	sim.candidates = bit(sim.self);
+	sim.blocked = sim.parked = 0;
+	sim.deadline = sim.hold = NEVER;
+	sim.live = 1;
+	alarm_set();
 }

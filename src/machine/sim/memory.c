@@ -20,11 +20,11 @@
 /* Where the parts are, from the base; the sizes are the most that a shape may have. */
 #if UINTPTR_MAX > UINT32_MAX
 #define BOOT_AT   (256 * MB)
-#define BOOT_MAX  (256 * MB)
-#define KVA_AT    (4096 * MB)
-#define KVA_MAX   (12288 * MB)
-#define FRAMES_AT (16384 * MB)
-#define MEM_MAX   (16384 * MB)
+#define BOOT_MAX  (16128 * MB)
+#define KVA_AT    (16384 * MB)
+#define KVA_MAX   (131072 * MB)
+#define FRAMES_AT (147456 * MB)
+#define MEM_MAX   (65536 * MB)
 static const vm_offset_t bases[] = { 0x5000000000, 0x200000000000, 0 };
 #else
 #define BOOT_AT   (48 * MB)
@@ -97,7 +97,8 @@ reserve_all(void)
 	mem->direct = mem->base + FRAMES_AT;
 	boot_next = boot_cleared = mem->base + BOOT_AT;
 	return (stacks_reserve(mem->base) &&
-		mprotect((void *)boot_next, BOOT_MAX, PROT_READ | PROT_WRITE) == 0);
+		mmap((void *)boot_next, BOOT_MAX, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) != MAP_FAILED);
 }
 
 static void
@@ -134,7 +135,7 @@ show_frames(vm_size_t bytes)
 bool
 memory_start(const struct machine_shape *shape, const char **why)
 {
-	*why = "the sim machine has at most 16 GB of memory and 12 GB of address space";
+	*why = "the sim machine has at most 64 GB of memory and 128 GB of address space";
 	if (sizeof(void *) == 4)
 		*why = "the sim machine has at most 128 MB of memory and 160 MB of address space";
 	if (shape->physmem > MEM_MAX || shape->kva_size > KVA_MAX || shape->physmem < PAGE_SIZE ||
@@ -171,6 +172,45 @@ memory_reset(void)
 	boot_next = sim_memory.base + BOOT_AT;
 	memset((void *)boot_next, 0, boot_cleared - boot_next);
 	boot_cleared = boot_next;
+}
+
+/* The host's half of n pages of consecutive frames. */
+static void
+show(vm_offset_t va, unsigned long frame, unsigned n, bool exec)
+{
+	int prot = PROT_READ | PROT_WRITE | (exec ? PROT_EXEC : 0);
+
+	MUST(mmap((void *)va, ptoa(n), prot, MAP_SHARED | MAP_FIXED | MAP_POPULATE, frames_fd,
+		 (off_t)ptoa(frame)) != MAP_FAILED,
+	    "sim: the host maps no more pages: vm.max_map_count");
+}
+
+/* A copy of the frames, seen where they were seen. */
+bool
+memory_split(void)
+{
+	int parents = frames_fd;
+	off_t at = 0;
+
+	frames_fd = memfd_create("cooper-frames", MFD_CLOEXEC);
+	if (frames_fd < 0 || ftruncate(frames_fd, (off_t)frames_mapped) != 0)
+		return (false);
+	for (unsigned long f = 0; f < dirty_end; f++)
+		if ((dirty[f / BITS] >> (f % BITS) & 1) != 0) {
+			at = (off_t)ptoa(f);
+			if (pwrite(frames_fd, (void *)(sim_memory.direct + ptoa(f)), PAGE_SIZE,
+				at) != (ssize_t)PAGE_SIZE)
+				return (false);
+		}
+	close(parents);
+	if (mmap((void *)sim_memory.direct, frames_mapped, PROT_READ | PROT_WRITE,
+		MAP_SHARED | MAP_FIXED, frames_fd, 0) == MAP_FAILED)
+		return (false);
+	for (unsigned i = 0; i < npages; i++)
+		if (sim_memory.table[pages[i]].frame != 0)
+			show(sim_memory.kva + ptoa(pages[i]), sim_memory.table[pages[i]].frame - 1,
+			    1, false);
+	return (true);
 }
 
 /* ---- boot memory ---------------------------------------------------------------------------------- */
@@ -278,17 +318,6 @@ window_at(vm_offset_t va, unsigned n, const char *func)
 	return (&sim_memory.table[atop(offset)]);
 }
 
-/* The host's half of n pages of consecutive frames. */
-static void
-show(vm_offset_t va, unsigned long frame, unsigned n, bool exec)
-{
-	int prot = PROT_READ | PROT_WRITE | (exec ? PROT_EXEC : 0);
-
-	MUST(mmap((void *)va, ptoa(n), prot, MAP_SHARED | MAP_FIXED | MAP_POPULATE, frames_fd,
-		 (off_t)ptoa(frame)) != MAP_FAILED,
-	    "sim: the host maps no more pages: vm.max_map_count");
-}
-
 void
 machine_map(vm_offset_t va, const vm_paddr_t *pa, unsigned n, bool exec)
 {
@@ -304,10 +333,10 @@ machine_map(vm_offset_t va, const vm_paddr_t *pa, unsigned n, bool exec)
 		show(va + ptoa(i), frame, run, exec);
 		for (unsigned k = i; k < i + run; k++) {
 			MUST(w[k].frame == 0, "machine_map: %p is mapped", (void *)(va + ptoa(k)));
-			if (w[k].seen == 0)
+			if (!w[k].seen)
 				pages[npages++] = (uint32_t)(w + k - sim_memory.table);
 			w[k].frame = (uint32_t)(frame + (k - i)) + 1;
-			w[k].seen = 1;
+			w[k].seen = true;
 		}
 	}
 	note(SIM_MAP, (void *)va, n);
@@ -373,7 +402,7 @@ describe_window(vm_size_t offset, char *text, size_t size)
 {
 	const struct window_page *w = &sim_memory.table[atop(offset)];
 
-	if (w->seen == 0)
+	if (!w->seen)
 		core_snprintf(text, size, "window + 0x%zx, which was never mapped", offset);
 	else
 		core_snprintf(text, size,

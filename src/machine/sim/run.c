@@ -44,7 +44,8 @@ reset(const struct machine_shape *shape, const struct sim_driver *driver)
 {
 	memory_reset();
 	lock_reset();
-	sim.steps = sim.hash = sim.skipped = 0;
+	sim.steps = sim.hash = 0;
+	sim.skipped = SIM_START_NS;
 	sim.deadline = sim.hold = NEVER;
 	sim.candidates = sim.blocked = sim.parked = 0;
 	sim.self = sim.nfibers = sim.live = 0;
@@ -137,14 +138,9 @@ machine_default_shape(struct machine_shape *shape, const char **why)
 int
 machine_start(const struct machine_shape *shape, const char **why)
 {
-	const struct machine_shape *own = &sim.shape;
-
-	if (shape->ncpus != own->ncpus || shape->ndomains != own->ndomains ||
-	    shape->direct_map != own->direct_map || shape->physmem != own->physmem ||
-	    shape->kva_size != own->kva_size || shape->debug != own->debug) {
-		*why = "the run was made for another shape";
+	if (!memory_start(shape, why))
 		return (COOPER_EINVAL);
-	}
+	sim.shape = *shape;
 	core_set_shape(shape);
 	return (0);
 }

@@ -215,10 +215,11 @@ void
 give_up(void)
 {
 	enum sim_choice what = SIM_CHOOSE_FIBER;
-	bool ask = sim.steps >= sim_ask_at;
 	unsigned next;
+	bool ask;
 
 	sim.steps++; /* so that this answer is not taken for the one of the operation's point */
+	ask = sim.steps >= sim_ask_at;
 	if (sim.candidates == 0 || sim_now() >= sim.deadline)
 		look_at_deadlines();
 	if (sim.candidates == 0) {
@@ -239,15 +240,24 @@ give_up(void)
 
 /* ---- fibers --------------------------------------------------------------------------------------- */
 
+/* A new number; when there is none, the lowest of those that have ended. */
+static unsigned
+free_fiber(void)
+{
+	if (sim.nfibers < SIM_FIBERS)
+		return (sim.nfibers++);
+	for (unsigned id = 0; id < SIM_FIBERS; id++)
+		if (sim.fiber[id].state == SIM_ENDED)
+			return (id);
+	finish(SIM_STOPPED, "more than %d threads at once", SIM_FIBERS);
+}
+
 unsigned
 fiber_start(const char *name, int cpu, bool daemon, void (*fn)(void *), void *arg)
 {
-	unsigned id = sim.nfibers;
+	unsigned id = free_fiber();
 	struct fiber *f = &sim.fiber[id];
 
-	if (id == SIM_FIBERS)
-		finish(SIM_STOPPED, "more than %d threads", SIM_FIBERS);
-	sim.nfibers++;
 	*f = (struct fiber){ .fn = fn,
 		.arg = arg,
 		.daemon = daemon,

@@ -22,8 +22,9 @@
 
 #include <cooper/cooper.h>
 
-#define SIM_FIBERS   64  /* in one run, daemons included */
+#define SIM_FIBERS   64  /* at once, daemons included; numbers of ended ones are used again */
 #define SIM_POINT_NS 100 /* virtual time of a point */
+#define SIM_START_NS 5000000000 /* and of a run's begin: a machine that was up for a while */
 
 struct mtx;
 struct waitq;

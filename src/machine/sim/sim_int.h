@@ -126,15 +126,16 @@ struct sim_memory {
 	    direct; /* the window; all frames, the core's to see if the shape says so */
 	struct window_page {
 		uint32_t frame;       /* + 1; 0: nothing is mapped here */
-		uint32_t seen;        /* mapped at some time in this run */
-		uint64_t unmapped_at; /* the step, and by whom */
-		uint8_t unmapped_by;
+		bool seen;            /* mapped at some time in this run */
+		uint8_t unmapped_by;  /* whom, */
+		uint64_t unmapped_at; /* and at which step */
 	} * table;
 };
 extern struct sim_memory sim_memory;
 
 bool memory_start(const struct machine_shape *shape, const char **why);
 void memory_reset(void); /* zero and unmap what the last run touched */
+bool memory_split(void); /* in the child of a fork: frames of its own */
 /* What is there, for the line that says who touched it. */
 void memory_describe(vm_offset_t va, char *text, size_t size);
 

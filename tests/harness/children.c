@@ -1,0 +1,204 @@
+/*
+ * The test harness on any machine: children, injected failures, random numbers.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "harness.h"
+
+void
+harness_fail(const char *file, int line, const char *what)
+{
+	fprintf(stderr, "%s:%d: not true: %s\n", file, line, what);
+	abort();
+}
+
+uint64_t
+test_random(uint64_t *state)
+{
+	uint64_t z = (*state += 0x9e3779b97f4a7c15ull);
+
+	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
+	z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
+	return (z ^ (z >> 31));
+}
+
+/* ---- children --------------------------------------------------------------------------------------- */
+
+struct ending {
+	int status;
+	char text[2048]; /* what it said on stderr */
+};
+
+static void
+child_prepare(int fd)
+{
+	static const int faults[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT };
+	struct rlimit none = { 0, 0 };
+
+	setrlimit(RLIMIT_CORE, &none);
+	for (unsigned i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
+		signal(faults[i], SIG_DFL);
+	setenv("CMOCKA_TEST_ABORT", "1",
+	    1); /* a failed assertion must not jump to the parent's tests */
+	dup2(fd, STDERR_FILENO);
+	close(fd);
+}
+
+/* Run fn in a child and wait for its end; an endless child is ended by the alarm. */
+static void
+run_child(void (*fn)(void *), void *arg, struct ending *end)
+{
+	size_t len = 0;
+	ssize_t n;
+	int fd[2];
+	pid_t pid;
+
+	assert_int_equal(pipe(fd), 0);
+	fflush(stdout);
+	sync_fork_prepare();
+	pid = fork();
+	if (pid == 0) {
+		sync_fork_child();
+		close(fd[0]);
+		child_prepare(fd[1]);
+		alarm(60);
+		fn(arg);
+		fflush(stdout);
+		_exit(0);
+	}
+	sync_fork_parent();
+	assert_true(pid > 0);
+	close(fd[1]);
+	while (len < sizeof(end->text) - 1 &&
+	       ((n = read(fd[0], end->text + len, sizeof(end->text) - 1 - len)) > 0 ||
+		   (n < 0 && errno == EINTR)))
+		if (n > 0)
+			len += (size_t)n;
+	end->text[len] = '\0';
+	close(fd[0]);
+	while (waitpid(pid, &end->status, 0) < 0)
+		assert_int_equal(errno, EINTR);
+}
+
+void
+in_child(void (*fn)(void *), void *arg)
+{
+	struct ending end;
+
+	run_child(fn, arg, &end);
+	if (!WIFEXITED(end.status) || WEXITSTATUS(end.status) != 0)
+		fail_msg(
+		    "child ended with status 0x%x, saying: %s", (unsigned)end.status, end.text);
+}
+
+static bool
+stopped_saying(const struct ending *end, const char *text)
+{
+	return (WIFSIGNALED(end->status) && WTERMSIG(end->status) == SIGABRT &&
+		strstr(end->text, text) != NULL);
+}
+
+void
+expect_stop(void (*fn)(void *), void *arg, const char *text)
+{
+	struct ending end;
+
+	run_child(fn, arg, &end);
+	if (!stopped_saying(&end, text))
+		fail_msg("expected a stop saying \"%s\"; got status 0x%x, saying: %s", text,
+		    (unsigned)end.status, end.text);
+}
+
+void
+expect_fault(void (*fn)(void *), void *arg)
+{
+	struct ending end;
+
+	run_child(fn, arg, &end);
+	if (!WIFSIGNALED(end.status) ||
+	    (WTERMSIG(end.status) != SIGSEGV && WTERMSIG(end.status) != SIGBUS))
+		fail_msg("expected a memory fault; got status 0x%x, saying: %s",
+		    (unsigned)end.status, end.text);
+}
+
+struct misuse {
+	int (*fn)(void *);
+	void *arg;
+	int *result; /* shared with the child */
+};
+
+static void
+misuse_in_child(void *p)
+{
+	struct misuse *m = p;
+
+	*m->result = m->fn(m->arg);
+}
+
+int
+expect_misuse(int (*fn)(void *), void *arg, const char *text)
+{
+	struct misuse m = { fn, arg,
+		mmap(
+		    NULL, sizeof(int), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0) };
+	int result = 0;
+
+	assert_ptr_not_equal(m.result, MAP_FAILED);
+	if (cooper_shape()->debug)
+		expect_stop(misuse_in_child, &m, text);
+	else {
+		in_child(misuse_in_child, &m);
+		result = *m.result;
+	}
+	munmap(m.result, sizeof(int));
+	return (result);
+}
+
+/* ---- failure injection -------------------------------------------------------------------------------- */
+
+#define MAX_FAILURES 100000
+
+unsigned
+inject_each(const struct inject_case *c)
+{
+	unsigned char before[4096], after[4096];
+	unsigned failed = 0;
+
+	assert_in_range(c->snapshot_size, 0, sizeof(before));
+	for (uint64_t k = 1; k < MAX_FAILURES; k++) {
+		uint64_t seen;
+		bool done;
+
+		memset(before, 0, sizeof(before));
+		c->snapshot(before, c->arg);
+		cooper_inject_failure(k);
+		done = c->attempt(c->arg);
+		seen = cooper_inject_failure(0);
+		if (done) {
+			c->undo(c->arg);
+			if (seen < k)
+				return (failed);
+			continue;
+		}
+		failed++;
+		memset(after, 0, sizeof(after));
+		c->snapshot(after, c->arg);
+		for (size_t i = 0; i < c->snapshot_size; i++)
+			if (before[i] != after[i])
+				fail_msg(
+				    "failure of request %llu of %llu left byte %zu of the snapshot "
+				    "changed",
+				    (unsigned long long)k, (unsigned long long)seen, i);
+	}
+	fail_msg("no success after %d injected failures", MAX_FAILURES);
+	return (failed);
+}
