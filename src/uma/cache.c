@@ -155,6 +155,19 @@ cache_try(struct uma_zone *zone, struct uma_bucket **b, struct uma_bucket **old,
 	return (item);
 }
 
+/*
+ * May a request fill a bucket? Not while threads wait for items. Nor with the reserve's leave: if it is
+ * moved to another CPU before it has loaded the bucket, that goes to the depot, and what is in it to
+ * anybody.
+ */
+static bool
+may_fill(struct uma_zone *zone, int flags)
+{
+	if ((flags & M_USE_RESERVE) != 0 && !FAULT(fill_swallows_reserve))
+		return (false);
+	return (atomic_load_relaxed(&zone->sleepers) == 0);
+}
+
 /* An item out of the caches, filling them unless threads wait; NULL: try for one without them. */
 static void *
 cache_alloc(struct uma_zone *zone, void *udata, int flags)
@@ -179,7 +192,7 @@ cache_alloc(struct uma_zone *zone, void *udata, int flags)
 			return (item);
 		domain = (int)machine_cpu_domain(machine_cpu());
 		b = zone_fetch_bucket(zone, domain, false);
-		if (b == NULL && atomic_load_relaxed(&zone->sleepers) == 0)
+		if (b == NULL && may_fill(zone, flags))
 			b = zone_fill_bucket(
 			    zone, udata, zone_is_first_touch(zone) ? domain : UMA_ANYDOMAIN, flags);
 		if (b == NULL)

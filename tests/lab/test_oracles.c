@@ -485,6 +485,45 @@ swallow_reserve(void)
 		;
 }
 
+/* Threads that are moved between CPUs in the midst of it. */
+static void
+moving(void *arg)
+{
+	void *item;
+
+	(void)arg;
+	for (unsigned i = 0; i < 8; i++)
+		if ((item = uma_zalloc(zone, M_NOWAIT | M_USE_RESERVE)) != NULL)
+			uma_zfree(zone, item);
+}
+
+static void
+use_reserve_moving(void)
+{
+	make_reserve();
+	while (keg_import(zone, kept, 1, 0, true, M_NOWAIT | M_NOVM) != 0)
+		;
+	for (unsigned i = 0; i < 3; i++)
+		lab_thread("moving", -1, moving, NULL);
+}
+
+/* A request that was moved left a reserved item in the depot, where anybody could have it. */
+static void
+test_reserve_is_not_cached(void **state)
+{
+	struct lab_scenario scenario = {
+		.name = "case", .about = "case", .setup = use_reserve_moving
+	};
+	struct lab_result r;
+
+	(void)state;
+	for (uint64_t seed = 1; seed <= 40; seed++) {
+		r = run_once(&scenario, DEBUG | TWO_DOMAINS, 0, seed);
+		if (r.verdict == LAB_RESERVE)
+			fail_msg("seed %u: %s", (unsigned)seed, r.line);
+	}
+}
+
 static void
 test_reserves(void **state)
 {
@@ -811,6 +850,7 @@ main(void)
 		cmocka_unit_test(test_reused_early),
 		cmocka_unit_test(test_accounts),
 		cmocka_unit_test(test_reserves),
+		cmocka_unit_test(test_reserve_is_not_cached),
 		cmocka_unit_test(test_waiting),
 		cmocka_unit_test(test_lost_wakeups),
 		cmocka_unit_test(test_order),
