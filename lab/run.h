@@ -44,6 +44,7 @@ struct lab_spec {
 	uint64_t seed;      /* of lab_random() and of the strategy */
 	bool small;         /* lab_scale() gives the small number */
 	uint64_t max_steps; /* 0: the scenario's */
+	uint32_t tolerated; /* set of verdicts: they do not end the run, what comes of them may */
 };
 
 /* Who answers. A strategy is made fresh for each run by its owner (lab/search). */
