@@ -131,6 +131,11 @@ record_ending(struct recorder *rec)
 	r->nfibers = sim_fibers();
 	for (unsigned i = 0; i < r->nfibers; i++)
 		note_fiber(rec, i);
-	if (rec->started)
-		collect(r);
+	if (!rec->started)
+		return;
+	/* The step that ended the run was not told of any more. */
+	meters_look(rec, &(struct sim_event){ .step = r->result.steps,
+			     .fiber = (uint8_t)r->result.fiber,
+			     .cpu = r->fibers[r->result.fiber].cpu });
+	collect(r);
 }

@@ -202,6 +202,23 @@ rise_node(struct explanation *e, unsigned resource, const struct want *w)
 		    "it came back, and nobody was woken");
 }
 
+/* It is there, and can be used: only nobody was told. */
+static bool
+is_at_hand(const struct node *resource)
+{
+	return (!resource->is_short && !resource->circle);
+}
+
+/* Several groups may wait for one resource. */
+static bool
+has_end(const struct explanation *e, unsigned resource)
+{
+	for (unsigned i = 0; i < e->nedges; i++)
+		if (e->edges[i].from == resource && e->nodes[e->edges[i].to].kind == NODE_HELPER)
+			return (true);
+	return (false);
+}
+
 static void
 follow_waiters(struct explanation *e)
 {
@@ -209,15 +226,20 @@ follow_waiters(struct explanation *e)
 
 	for (unsigned node = 0; node < n; node++) {
 		struct want w = want_of(&e->r->fibers[e->nodes[node].fiber].wait);
-		unsigned resource = resource_node(e, &w), before = e->nedges;
 
-		add_edge(e, node, resource, "waits for");
-		if (e->nedges == before || w.kind == WAIT_LOCK)
+		add_edge(e, node, resource_node(e, &w), "waits for");
+	}
+	mark_circles(e);
+	for (unsigned i = 0, all = e->nedges; i < all; i++) {
+		unsigned to = e->edges[i].to;
+
+		if (e->nodes[e->edges[i].from].kind != NODE_WAITER || has_end(e, to) ||
+		    e->nodes[to].want.kind == WAIT_LOCK)
 			continue;
-		if (e->nodes[resource].is_short)
-			helper_node(e, resource);
+		if (is_at_hand(&e->nodes[to]))
+			rise_node(e, to, &e->nodes[to].want);
 		else
-			rise_node(e, resource, &w);
+			helper_node(e, to);
 	}
 }
 
@@ -288,18 +310,20 @@ say_needs(const struct explanation *e, struct writer *w, unsigned node, uint64_t
 	for (unsigned i = 0; i < e->nedges; i++) {
 		const struct edge *edge = &e->edges[i];
 		const struct node *to = &e->nodes[edge->to];
+		const char *label = rec_string(e->r, edge->label);
 
 		if (edge->from != node || to->kind != NODE_RESOURCE)
 			continue;
 		if ((*said >> edge->to & 1) != 0) {
-			say(w, " But %s %s%s.", rec_string(e->r, edge->label),
-			    rec_string(e->r, to->title),
-			    edge->circle ? ", and there the circle closes" : "");
+			say(w, " And %s %s%s.", label, rec_string(e->r, to->title),
+			    edge->circle ? ": there the circle closes" : "");
 			continue;
 		}
-		say(w, " %c%s %s: %s.", rec_string(e->r, edge->label)[0] - 'a' + 'A',
-		    rec_string(e->r, edge->label) + 1, rec_string(e->r, to->title),
-		    rec_string(e->r, to->detail));
+		if (to->is_short)
+			say(w, " But %s", label);
+		else
+			say(w, " %c%s", label[0] - 'a' + 'A', label + 1);
+		say(w, " %s: %s.", rec_string(e->r, to->title), rec_string(e->r, to->detail));
 		say_needs(e, w, edge->to, said);
 	}
 }
@@ -324,18 +348,27 @@ say_resource(const struct explanation *e, struct writer *w, unsigned node, uint6
 {
 	const struct node *n = &e->nodes[node];
 	const struct rec_meter *m = resource_meter(e, &n->want);
-	char text[160];
 	int point;
 
 	if (m != NULL)
 		say(w, " There: %s.", rec_string(e->r, n->detail));
 	say_needs(e, w, node, said);
-	if (m != NULL && !n->is_short && (point = last_rise(m, resource_bound(e, &n->want))) >= 0)
+	if (m != NULL && is_at_hand(n) && (point = last_rise(m, resource_bound(e, &n->want))) >= 0)
 		say_point(e, w, "Nobody was woken when it came back", m, (unsigned)point);
-	for (unsigned i = 0; m != NULL && i < e->nfatal; i++)
-		if (e->fatal[i].meter == m)
-			say_point(e, w, "The last went", m, e->fatal[i].point);
-	if (!n->is_short || n->want.kind == WAIT_LOCK)
+}
+
+static void
+say_the_end(const struct explanation *e, struct writer *w)
+{
+	char text[160];
+	bool wanted = false;
+
+	for (unsigned i = 0; i < e->nfatal; i++)
+		say_point(e, w, "The last went", e->fatal[i].meter, e->fatal[i].point);
+	for (unsigned i = 0; i < e->nnodes; i++)
+		wanted |= e->nodes[i].kind == NODE_HELPER && e->nodes[i].want.kind == WAIT_NONE &&
+			  e->nodes[i].fiber == NOBODY;
+	if (!wanted)
 		return;
 	if (who_could(e, text, sizeof(text)))
 		say(w, " Some could be brought back: %s.", text);
@@ -361,6 +394,7 @@ say_waiting(const struct explanation *e, struct writer *w)
 		if (e->nodes[edge->from].kind == NODE_WAITER && (said >> edge->to & 1) == 0)
 			say_resource(e, w, edge->to, &said);
 	}
+	say_the_end(e, w);
 	if (locks > 1)
 		say(w, " They wait for each other in a circle, and none can go on to let go.");
 }
@@ -405,8 +439,8 @@ explain(struct recording *r, struct symbols *symbols)
 		follow_waiters(e);
 	} else if (r->result.verdict != LAB_HELD) {
 		place_node(e);
+		mark_circles(e);
 	}
-	mark_circles(e);
 	e->paragraph = paragraph(e);
 	return (e);
 }

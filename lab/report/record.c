@@ -149,13 +149,17 @@ on_event(void *arg, const struct sim_event *event)
 		e.name = names_of(rec->names, event);
 	if (!is_light(event->kind))
 		e.path = record_path(rec, event->fiber);
+	if (event->kind == SIM_PARK && rec->started) {
+		note_sleep(rec, event, e.path);
+		e.name = f->wait.channel;
+	}
 	rec_add_event(rec->r, &e);
-	if (event->kind == SIM_CALL)
+	if (event->kind == SIM_START) /* its number may have been another's */
+		rec->r->fibers[event->value % SIM_FIBERS] = (struct rec_fiber){ 0 };
+	else if (event->kind == SIM_CALL)
 		note_call(rec, event, e.name, e.path);
 	else if (event->kind == SIM_RETURN)
 		note_return(rec, event);
-	else if (event->kind == SIM_PARK && rec->started)
-		note_sleep(rec, event, e.path);
 	else if (event->kind == SIM_WAKE && f->call == 0)
 		f->wait.kind = WAIT_NONE;
 	if (rec->started && !is_light(event->kind))

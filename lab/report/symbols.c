@@ -74,12 +74,19 @@ is_scaffold(const struct frame *f)
 	static const char *const folders[] = { "src/machine/", "src/sync/", "lab/report/",
 		"lab/oracles/", "lab/search/", "lab/cli/", "lab/run.c", "lab/threads.c" };
 
-	if (f->file == NULL)
-		return (true);
+	if (f->file == NULL) /* without debug information there is only the name */
+		return (strcmp(f->function, "?") == 0 || strncmp(f->function, "sim_", 4) == 0);
 	for (unsigned i = 0; i < nitems(folders); i++)
 		if (strncmp(f->file, folders[i], strlen(folders[i])) == 0)
 			return (true);
 	return (false);
+}
+
+/* Two parts of one function, which the compiler has split. */
+static bool
+is_same(const struct frame *a, const struct frame *b)
+{
+	return (a->file == b->file && strcmp(a->function, b->function) == 0);
 }
 
 /* Where an inlined function was called: the line in the function around it. */
@@ -151,11 +158,11 @@ symbols_frames(
 			continue;
 		got = frames_of(module, call, here, nitems(here));
 		for (unsigned k = 0; k < got && kept < max; k++) {
-			if (is_scaffold(&here[k]))
-				continue;
 			if (here[k].function == NULL)
 				here[k].function = "?";
-			frames[kept++] = here[k];
+			if (!is_scaffold(&here[k]) &&
+			    (kept == 0 || !is_same(&frames[kept - 1], &here[k])))
+				frames[kept++] = here[k];
 		}
 	}
 	return (kept);
