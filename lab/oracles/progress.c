@@ -28,6 +28,7 @@ static uint64_t runnable; /* as far as events tell */
 static uint64_t progress_fair_at, progress_now, progress_step;
 static uint64_t ended; /* operations */
 static uint64_t next_look;
+#define UNKNOWN UINT64_MAX
 static uint64_t jumped;                  /* virtual time that was skipped so far */
 static uint64_t still_since, still_mark; /* since when nothing has come back: time, sum of counts */
 
@@ -36,7 +37,8 @@ progress_begin(void)
 {
 	fair = epoch_began = owing = progress_fair_at = progress_now = progress_step = 0;
 	runnable = 1;
-	ended = jumped = still_since = still_mark = 0;
+	ended = still_since = still_mark = 0;
+	jumped = UNKNOWN;
 	next_look = LOOK_EVERY;
 }
 
@@ -155,6 +157,8 @@ progress_event(const struct sim_event *e)
 	uint64_t me = (uint64_t)1 << e->fiber, length, most;
 
 	owing &= ~me;
+	if (jumped == UNKNOWN) /* a run's clock does not begin at 0 */
+		jumped = sim_now() - e->step * SIM_POINT_NS;
 	switch (e->kind) {
 	case SIM_PARK:
 	case SIM_BLOCK:
