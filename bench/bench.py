@@ -8,7 +8,7 @@ under its own LD_PRELOAD. Reported is the median of the rounds, with the least a
 Writes BUILD/bench.json and prints a table.
 
 A zone has no peer among them: it stands beside what a program would call instead, malloc and free
-of the same size. Arenas have no peer here at all.
+of the same size. Arenas have no peer here at all, nor has a scheduling point of the laboratory.
 """
 
 import glob
@@ -49,7 +49,8 @@ class Contestant:
         found |= run([driver, 'spawn', str(STARTS), os.path.join(self.build, 'bench', 'empty')], '',
                      BENCH_PRELOAD=self.preload, **self.options)
         if self.shape:
-            found |= run([os.path.join(self.build, 'bench', 'driver_core'), self.shape], '')
+            for driver in ('driver_core', 'driver_lab'):
+                found |= run([os.path.join(self.build, 'bench', driver), self.shape], '')
         for name, value in found.items():
             self.rounds.setdefault(name, []).append(value)
 
@@ -122,6 +123,10 @@ def main():
         json.dump({'rounds': rounds, 'cpus': os.cpu_count(), 'processor': processor(),
                    'kernel': platform.release(), 'results': records}, file, indent=1)
     print('\n'.join(table(records, peers)))
+    for record in records:
+        if record['name'] == 'lab_point':
+            print(f"the laboratory on {record['shape']}: {1000 / record['ours']['median']:.1f} million points "
+                  'a second of one processor')
     print(f'written: {os.path.relpath(build)}/bench.json')
 
 
