@@ -218,6 +218,7 @@ lab_run(const struct lab_spec *spec, const struct lab_strategy *strategy,
 	run.result = result;
 	if (schedule != NULL)
 		schedule->n = 0;
+	sim_page_shift = spec->page_shift != 0 ? spec->page_shift : SIM_PAGE_SHIFT_MIN;
 	core_faults = spec->faults;
 	core_policy = spec->policy;
 	sim_ask_at = 0;

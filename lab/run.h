@@ -38,6 +38,7 @@ struct lab_schedule { /* answers that were not the default, by step */
 struct lab_spec {
 	const struct lab_scenario *scenario;
 	struct machine_shape shape; /* complete: lab_shape() fills it */
+	unsigned page_shift;        /* pages of 1 << page_shift bytes; 0: of 4 KB */
 	uint64_t faults;            /* set of bits, by place in faults.def */
 	enum core_policy policy;
 	struct sim_plan plan;

@@ -1,15 +1,12 @@
 /*
- * The sim machine's constants. The page size is the build's: it is a constant of the core, so another
- * one is another build of it (-DSIM_PAGE_SHIFT=14).
+ * The sim machine's constants, of which the page size is none: each run has its own.
  */
 #ifndef MACHINE_PARAM_H
 #define MACHINE_PARAM_H
 
-#ifndef SIM_PAGE_SHIFT
-#define SIM_PAGE_SHIFT 12
-#endif
+extern unsigned sim_page_shift; /* see sim.h */
 
-#define PAGE_SHIFT         SIM_PAGE_SHIFT
+#define PAGE_SHIFT         sim_page_shift
 #define CACHE_LINE         64
 #define MACHINE_MAP_ZEROES 0 /* a frame keeps what was in it, as on real machines */
 

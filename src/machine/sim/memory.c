@@ -37,8 +37,8 @@ static const vm_offset_t bases[] = { 0x80000000, 0x60000000, 0 };
 #endif
 #define SIZE (FRAMES_AT + MEM_MAX)
 
-#define MAX_FRAMES (MEM_MAX >> PAGE_SHIFT)
-#define MAX_PAGES  (KVA_MAX >> PAGE_SHIFT)
+#define MAX_FRAMES (MEM_MAX >> SIM_PAGE_SHIFT_MIN)
+#define MAX_PAGES  (KVA_MAX >> SIM_PAGE_SHIFT_MIN)
 #define BITS       (8 * sizeof(unsigned long))
 
 struct sim_memory sim_memory;
@@ -141,6 +141,9 @@ memory_start(const struct machine_shape *shape, const char **why)
 	if (shape->physmem > MEM_MAX || shape->kva_size > KVA_MAX || shape->physmem < PAGE_SIZE ||
 	    (shape->physmem & PAGE_MASK) != 0)
 		return (false);
+	*why = "pages of the sim machine are 4 to 64 KB";
+	if (PAGE_SHIFT < SIM_PAGE_SHIFT_MIN || PAGE_SHIFT > SIM_PAGE_SHIFT_MAX)
+		return (false);
 	*why = "the host has not so much address space, or larger pages";
 	return ((vm_size_t)sysconf(_SC_PAGESIZE) <= PAGE_SIZE && reserve_all() &&
 		show_frames((vm_size_t)shape->physmem));
@@ -167,6 +170,8 @@ clear_window(void)
 void
 memory_reset(void)
 {
+	if (sim_memory.base == 0)
+		return;
 	clear_window();
 	clear_frames();
 	boot_next = sim_memory.base + BOOT_AT;

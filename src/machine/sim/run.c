@@ -17,6 +17,7 @@ static struct thread_state nobody;
 struct thread_state *sim_thread = &nobody;
 static char *saved_state;
 
+unsigned sim_page_shift = SIM_PAGE_SHIFT_MIN;
 uint64_t core_faults;
 enum core_policy core_policy;
 
@@ -39,10 +40,21 @@ restore_state(void)
 	return (true);
 }
 
+/* What the last run did, it did to pages of its own size. */
+static void
+clear_memory(void)
+{
+	static unsigned last_shift = SIM_PAGE_SHIFT_MIN;
+	unsigned shift = sim_page_shift;
+
+	sim_page_shift = last_shift;
+	memory_reset();
+	sim_page_shift = last_shift = shift;
+}
+
 static void
 reset(const struct machine_shape *shape, const struct sim_driver *driver)
 {
-	memory_reset();
 	lock_reset();
 	sim.steps = sim.hash = 0;
 	sim.skipped = SIM_START_NS;
@@ -61,6 +73,7 @@ sim_run(const struct machine_shape *shape, const struct sim_driver *driver, void
 	const char *why = "the host has no memory";
 
 	sim.end = SIM_STOPPED;
+	clear_memory();
 	if (!memory_start(shape, &why) || !restore_state() || shape->ncpus == 0 ||
 	    shape->ncpus > COOPER_MAXCPU) {
 		core_snprintf(sim.line, sizeof(sim.line), "%s", why);

@@ -119,6 +119,11 @@ struct sim_driver {
  */
 extern uint64_t sim_ask_at;
 
+/* The page size of the next run, as a power of two; set before it. */
+#define SIM_PAGE_SHIFT_MIN 12
+#define SIM_PAGE_SHIFT_MAX 16
+extern unsigned sim_page_shift;
+
 /*
  * One run. Restores the core to what it was before cooper_start(), gives frames, CPUs and window of
  * `shape`, and runs main_fn(arg) as fiber 0 on CPU 0 (it calls cooper_start(shape)). Returns how it
