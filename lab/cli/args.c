@@ -65,6 +65,21 @@ take_shape(struct parser *p, const char *option, const char *value)
 }
 
 static void
+take_page(struct parser *p, const char *option, const char *value)
+{
+	char text[8];
+
+	for (unsigned shift = SIM_PAGE_SHIFT_MIN; shift <= SIM_PAGE_SHIFT_MAX; shift++) {
+		snprintf(text, sizeof(text), "%uK", 1u << (shift - 10));
+		if (strcmp(value, text) == 0) {
+			p->args->search.spec.page_shift = shift == SIM_PAGE_SHIFT_MIN ? 0 : shift;
+			return;
+		}
+	}
+	refuse("%s: --%s %s: 4K, 8K, 16K, 32K and 64K are accepted", p->command, option, value);
+}
+
+static void
 take_flag(struct parser *p, const char *option, const char *value)
 {
 	struct args *a = p->args;
@@ -173,6 +188,7 @@ static const struct {
 	{ "domains", required_argument, take_shape },
 	{ "physmem", required_argument, take_shape },
 	{ "kva", required_argument, take_shape },
+	{ "page", required_argument, take_page },
 	{ "release", no_argument, take_flag },
 	{ "daemon", no_argument, take_flag },
 	{ "small", no_argument, take_flag },
@@ -264,9 +280,12 @@ args_shape(const char *command, struct args *a)
 	struct machine_shape *shape = &a->search.spec.shape;
 	struct machine_options given = { .given = a->shape_given, .shape = a->shape };
 	struct sim_driver driver = { .choose = lab_default_strategy.choose, .max_steps = 1u << 24 };
+	unsigned page_shift = MAX(a->search.spec.page_shift, (unsigned)SIM_PAGE_SHIFT_MIN);
 	vm_size_t kva;
 
 	*shape = lab_shape(a->search.spec.scenario);
+	shape->physmem <<= page_shift - SIM_PAGE_SHIFT_MIN; /* as many pages */
+	shape->kva_size <<= page_shift - SIM_PAGE_SHIFT_MIN;
 	kva = shape->kva_size;
 	machine_options_apply(&given, shape);
 	if (!(given.given & OPTION_KVA))
@@ -276,6 +295,7 @@ args_shape(const char *command, struct args *a)
 		    shape->ndomains, shape->ncpus);
 	if (a->shape_given == 0)
 		return;
+	sim_page_shift = page_shift;
 	sim_ask_at = UINT64_MAX;
 	start_error[0] = '\0';
 	if (sim_run(shape, &driver, try_start, shape) != SIM_FINISHED && start_error[0] == '\0')

@@ -46,6 +46,7 @@ static const char run_text[] =
     "  --small               the scenario's small size\n"
     "  --shape i386|amd64 --cpus N --domains N --physmem SIZE --kva SIZE\n"
     "                        another machine than the scenario's\n"
+    "  --page SIZE           pages of 4K (default) to 64K, and memory for as many\n"
     "  --release             without the checks of the debug shape\n"
     "  --daemon              with the page daemon\n"
     "  --save FILE           the replay file (SCENARIO.lab)\n"

@@ -75,6 +75,8 @@ spec_print(const struct lab_spec *spec, FILE *to)
 
 	shape_text(&spec->shape, shape, sizeof(shape));
 	fprintf(to, "%s%s on %s", spec->scenario->name, spec->small ? " (small)" : "", shape);
+	if (spec->page_shift != 0)
+		fprintf(to, ", pages of %uK", 1u << (spec->page_shift - 10));
 	for (unsigned i = 0; i < lab_nfaults; i++)
 		if (spec->faults >> i & 1) {
 			fprintf(to, "%s%s", before, lab_faults[i].name);
@@ -107,8 +109,9 @@ spec_json(const struct lab_spec *spec)
 	for (unsigned i = 0; i < lab_nfaults; i++)
 		if (spec->faults >> i & 1)
 			json_array_append_new(faults, json_string(lab_faults[i].name));
-	return (json_pack("{s:s, s:o, s:o, s:s, s:I, s:b, s:I, s:I}", "scenario",
-	    spec->scenario->name, "machine", shape_json(&spec->shape), "faults", faults, "policy",
+	return (json_pack("{s:s, s:o, s:i, s:o, s:s, s:I, s:b, s:I, s:I}", "scenario",
+	    spec->scenario->name, "machine", shape_json(&spec->shape), "page",
+	    1 << MAX(spec->page_shift, (unsigned)SIM_PAGE_SHIFT_MIN), "faults", faults, "policy",
 	    lab_policy_names[spec->policy], "seed", (json_int_t)spec->seed, "small",
 	    (int)spec->small, "inject_at", (json_int_t)spec->plan.inject_at, "reclaim_at",
 	    (json_int_t)spec->plan.reclaim_at));

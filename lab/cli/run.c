@@ -59,6 +59,8 @@ print_command(const struct outcome *o)
 		printf(" --physmem %" PRIu64, s->physmem);
 	if (s->kva_size != own.kva_size)
 		printf(" --kva %" PRIu64, (uint64_t)s->kva_size);
+	if (spec->page_shift != 0)
+		printf(" --page %uK", 1u << (spec->page_shift - 10));
 	if (s->debug != own.debug)
 		printf(" --release");
 	if (s->daemon != own.daemon)
@@ -220,7 +222,8 @@ run_command(int argc, char **argv)
 	struct outcome o = { 0 };
 
 	args_parse("run",
-	    " shape cpus domains physmem kva release daemon small json fault policy strategy seed"
+	    " shape cpus domains physmem kva page release daemon small json fault policy strategy "
+	    "seed"
 	    " schedules depth preemptions html save ",
 	    argc, argv, &a);
 	if (a.nrest != 1)

@@ -3,7 +3,7 @@
  *
  *	cooper-lab 1
  *	scenario tag-storm
- *	shape i386 cpus 2 domains 1 physmem 2097152 kva 4194304 debug 1 daemon 0
+ *	shape i386 cpus 2 domains 1 physmem 2097152 kva 4194304 debug 1 daemon 0 page 4096
  *	policy shipped
  *	faults drain_ignores_reserve
  *	inject 0
@@ -45,6 +45,12 @@ checksum(const char *text, size_t n)
 
 /* ---- writing -------------------------------------------------------------------------------------- */
 
+static unsigned
+page_shift(const struct lab_spec *spec)
+{
+	return (spec->page_shift != 0 ? spec->page_shift : SIM_PAGE_SHIFT_MIN);
+}
+
 static void
 write_lines(FILE *to, const struct lab_spec *spec, const struct lab_schedule *schedule,
     const struct lab_result *result)
@@ -53,9 +59,10 @@ write_lines(FILE *to, const struct lab_spec *spec, const struct lab_schedule *sc
 
 	fprintf(to, "cooper-lab %d\nscenario %s\n", FORMAT, spec->scenario->name);
 	fprintf(to,
-	    "shape %s cpus %u domains %u physmem %" PRIu64 " kva %" PRIu64 " debug %d daemon %d\n",
+	    "shape %s cpus %u domains %u physmem %" PRIu64 " kva %" PRIu64 " debug %d daemon %d "
+	    "page %u\n",
 	    s->direct_map ? "amd64" : "i386", s->ncpus, s->ndomains, s->physmem,
-	    (uint64_t)s->kva_size, s->debug, s->daemon);
+	    (uint64_t)s->kva_size, s->debug, s->daemon, 1u << page_shift(spec));
 	fprintf(to, "policy %s\nfaults", lab_policy_names[spec->policy]);
 	for (unsigned i = 0; i < lab_nfaults; i++)
 		if (spec->faults >> i & 1)
@@ -203,7 +210,20 @@ read_scenario(struct reader *r, struct lab_spec *spec)
 }
 
 static bool
-read_shape(struct reader *r, struct machine_shape *s)
+read_page(struct reader *r, unsigned *shift)
+{
+	uint64_t page;
+
+	if (!named(r, "page", 1u << SIM_PAGE_SHIFT_MAX, &page))
+		return (false);
+	for (*shift = SIM_PAGE_SHIFT_MIN; *shift <= SIM_PAGE_SHIFT_MAX; ++*shift)
+		if (page == 1u << *shift)
+			return (true);
+	return (wrong(r, "pages of %" PRIu64 " bytes: there are none", page));
+}
+
+static bool
+read_shape(struct reader *r, struct machine_shape *s, unsigned *shift)
 {
 	static const char *const kinds[] = { "i386", "amd64" };
 	uint64_t cpus, domains, physmem, kva, debug, daemon;
@@ -214,7 +234,7 @@ read_shape(struct reader *r, struct machine_shape *s)
 	    !named(r, "domains", COOPER_MAXDOMAIN, &domains) ||
 	    !named(r, "physmem", (uint64_t)1 << 50, &physmem) ||
 	    !named(r, "kva", SIZE_MAX / 2, &kva) || !named(r, "debug", 1, &debug) ||
-	    !named(r, "daemon", 1, &daemon))
+	    !named(r, "daemon", 1, &daemon) || !read_page(r, shift))
 		return (false);
 	*s = (struct machine_shape){
 		.ncpus = (unsigned)cpus,
@@ -256,11 +276,12 @@ read_spec(struct reader *r, struct lab_spec *spec)
 	unsigned policy;
 
 	if (!next_line(r) || !read_scenario(r, spec) || !line_end(r) || !next_line(r) ||
-	    !read_shape(r, &spec->shape) || !line_end(r) || !next_line(r) || !word(r, "policy") ||
-	    !one_of(r, "policy", lab_policy_names, 3, &policy) || !line_end(r) || !next_line(r) ||
-	    !read_faults(r, &spec->faults) || !line_end(r) || !next_line(r) ||
-	    !named(r, "inject", UINT64_MAX, &spec->plan.inject_at) || !line_end(r) ||
-	    !next_line(r) || !named(r, "reclaim", UINT64_MAX, &spec->plan.reclaim_at) ||
+	    !read_shape(r, &spec->shape, &spec->page_shift) || !line_end(r) || !next_line(r) ||
+	    !word(r, "policy") || !one_of(r, "policy", lab_policy_names, 3, &policy) ||
+	    !line_end(r) || !next_line(r) || !read_faults(r, &spec->faults) || !line_end(r) ||
+	    !next_line(r) || !named(r, "inject", UINT64_MAX, &spec->plan.inject_at) ||
+	    !line_end(r) || !next_line(r) ||
+	    !named(r, "reclaim", UINT64_MAX, &spec->plan.reclaim_at) ||
 	    !named(r, "how", 16, &how) || !line_end(r) || !next_line(r) ||
 	    !named(r, "seed", UINT64_MAX, &spec->seed) || !line_end(r) || !next_line(r) ||
 	    !named(r, "small", 1, &small) || !line_end(r) || !next_line(r) ||

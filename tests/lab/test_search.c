@@ -432,6 +432,7 @@ written(struct lab_spec *spec, size_t *size)
 	FILE *to = open_memstream(&text, size);
 
 	*spec = toy_spec();
+	spec->page_shift = 14;
 	spec->faults = 3;
 	spec->policy = POLICY_nofree_no_dmap;
 	spec->plan = (struct sim_plan){ 5, 6, 1 };
@@ -459,6 +460,7 @@ a_file_brings_back_the_run(void **state)
 	(void)state;
 	assert_true(read_back(text, size, &run, &why));
 	assert_ptr_equal(run.spec.scenario, &toy_scenario);
+	assert_int_equal(run.spec.page_shift, 14);
 	assert_int_equal(run.spec.faults, 3);
 	assert_int_equal(run.spec.policy, POLICY_nofree_no_dmap);
 	assert_int_equal(run.spec.plan.inject_at, 5);
@@ -520,6 +522,7 @@ a_wrong_file_is_refused(void **state)
 		{ "scenario toy", "scenario joy", "no scenario \"joy\"" },
 		{ "shape i386", "shape vax", "no shape \"vax\"" },
 		{ "cpus 2", "cpus 1000", "\"1000\"" },
+		{ "page 16384", "page 5000", "pages of 5000 bytes" },
 		{ "fault_two", "fault_six", "no fault \"fault_six\"" },
 		{ "policy nofree-no-dmap", "policy none", "no policy \"none\"" },
 		{ "verdict lost wakeup", "verdict well", "no verdict \"well\"" },
