@@ -41,8 +41,8 @@ mtx_init(struct mtx *m, const char *name, enum lock_rank rank)
 void
 mtx_destroy(struct mtx *m)
 {
+	machine_lock(&registry_lock); /* a fork holds m for a moment, and this one all the while */
 	CHECK(atomic_load_relaxed(&m->lock.word) == 0, "mtx_destroy: %s is locked", m->name);
-	machine_lock(&registry_lock);
 	list_remove(&m->registry);
 	machine_unlock(&registry_lock);
 }
