@@ -131,7 +131,8 @@ alloc_demand(const struct demand *dm, struct domainset *ds, vm_size_t size, int 
 	va = kmem_kva(first, size, 0, &from);
 	if (va == 0 && (flags & M_WAITOK) != 0 && size <= cooper_shape()->kva_size) {
 		kmem_wait_begin(&w, KMEM_WAIT_KVA);
-		while (kmem_wait_look(&w), (va = kmem_kva(first, size, 0, &from)) == 0)
+		while (kmem_wait_look(&w),
+		    (va = kmem_kva(first, size, 0, &from)) == 0 && !vm_wait_seen_elsewhere())
 			kmem_wait(&w, size);
 		kmem_wait_end(&w);
 	}

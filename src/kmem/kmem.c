@@ -181,7 +181,9 @@ attempt_waiting(struct domain_iter *it, vm_size_t size, int flags, unsigned roun
 			kmem_wait(&w, size);
 		frees = vm_page_frees(domain);
 		kmem_wait_look(&w);
+		mtx_lock(&kmem_gather_lock);
 		va = attempt(it, size, flags, true, &lack);
+		mtx_unlock(&kmem_gather_lock);
 		if (rounds != 0 && vm_wait_seen_elsewhere())
 			break;
 	}
@@ -301,6 +303,21 @@ range_is_bare(const char *func, vm_offset_t addr, vm_size_t size)
 	return (true);
 }
 
+static bool
+back_attempt(vm_offset_t addr, unsigned long n, struct domain_iter *it, int flags)
+{
+	bool done;
+	int first;
+
+	if ((flags & M_WAITOK) != 0)
+		mtx_lock(&kmem_gather_lock);
+	done = kmem_pages_available(n, it, flags, &first) &&
+	       kmem_fill(addr, n, it, first, flags, SOURCE_CALLER) == 0;
+	if ((flags & M_WAITOK) != 0)
+		mtx_unlock(&kmem_gather_lock);
+	return (done);
+}
+
 int
 kmem_back_domain(vm_offset_t addr, vm_size_t size, int domain, int flags)
 {
@@ -308,7 +325,6 @@ kmem_back_domain(vm_offset_t addr, vm_size_t size, int domain, int flags)
 	struct domain_iter it;
 	bool swept = false;
 	uint64_t frees;
-	int first;
 
 	if (!request_ok("kmem_back", &size, flags) || !range_ok("kmem_back", addr, size) ||
 	    !range_is_bare("kmem_back", addr, size))
@@ -318,8 +334,7 @@ kmem_back_domain(vm_offset_t addr, vm_size_t size, int domain, int flags)
 		return (COOPER_ENOMEM);
 	for (;;) {
 		frees = vm_page_frees(domain);
-		if (kmem_pages_available(atop(size), &it, flags, &first) &&
-		    kmem_fill(addr, atop(size), &it, first, flags, SOURCE_CALLER) == 0)
+		if (back_attempt(addr, atop(size), &it, flags))
 			return (0);
 		if ((flags & M_NOWAIT) != 0)
 			return (COOPER_ENOMEM);

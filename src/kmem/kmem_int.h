@@ -143,6 +143,8 @@ void kmem_wait_begin(struct kmem_waiter *w, enum kmem_channel channel);
 void kmem_wait_look(struct kmem_waiter *w);
 void kmem_wait(struct kmem_waiter *w, uint64_t need);
 void kmem_wait_end(struct kmem_waiter *w);
+/* Held by a request that waits, in an attempt that takes several pages one after the other. */
+extern struct mtx kmem_gather_lock;
 /* Tags, address space or pages came back. Cheap while nobody waits; takes one lock of rank WAIT. */
 void kmem_event(void);
 /* A failed attempt's tags are back: news for who waits for tags alone. */

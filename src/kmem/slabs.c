@@ -96,18 +96,69 @@ small_or_page_alloc(uma_zone_t zone, vm_size_t bytes, int domain, uint8_t *sflag
 	return (page_alloc(zone, bytes, domain, sflag, wait));
 }
 
+/* ---- waiting for a slab that takes more than pages ----------------------------------------------------- */
+
+/* Some rounds of it: a slab's keg looks again for an item, and then comes back. */
+static vm_offset_t
+slab_wait(vm_offset_t (*attempt)(int domain, vm_size_t bytes, int flags), int domain,
+    vm_size_t bytes, int flags)
+{
+	struct kmem_waiter w;
+	vm_offset_t va = 0;
+
+	kmem_wait_begin(&w, KMEM_WAIT_KVA);
+	for (unsigned round = 0; round < KMEM_ROUNDS && va == 0 && !vm_wait_seen_elsewhere();
+	     round++) {
+		kmem_wait(&w, bytes);
+		kmem_wait_look(&w);
+		(void)vm_page_frees(domain); /* its locks: what is freed later is an event */
+		mtx_lock(&kmem_gather_lock);
+		va = attempt(domain, bytes, flags);
+		mtx_unlock(&kmem_gather_lock);
+	}
+	kmem_wait_end(&w);
+	return (va);
+}
+
 /* ---- physically contiguous ------------------------------------------------------------------------------ */
 
-static void *
-contig_alloc(uma_zone_t zone, vm_size_t bytes, int domain, uint8_t *sflag, int wait)
+static vm_offset_t
+contig_attempt(int domain, vm_size_t bytes, int flags)
 {
 	struct domainset ds;
 
-	(void)zone;
 	domain_set(&ds, domain);
+	return ((vm_offset_t)kmem_alloc_contig_domainset(&ds, bytes, (flags & ~M_WAITOK) | M_NOWAIT,
+	    0, ~(vm_paddr_t)0, 0, 0, VM_MEMATTR_DEFAULT));
+}
+
+/* What must fail fails before it holds anything: what it gives back would keep its like awake. */
+static vm_offset_t
+contig_attempt_again(int domain, vm_size_t bytes, int flags)
+{
+	struct domainset ds;
+	struct domain_iter it;
+
+	domain_set(&ds, domain);
+	domain_iter_start(&it, &ds);
+	while (domain_iter_next(&it))
+		if (vm_page_contig_available(it.domain, atop(bytes)) &&
+		    kmem_kva_available(kmem_domain_arena(it.domain), bytes))
+			return (contig_attempt(domain, bytes, flags));
+	return (0);
+}
+
+/* Pages enough and no run among them is a lack like any other: it is waited for. */
+static void *
+contig_alloc(uma_zone_t zone, vm_size_t bytes, int domain, uint8_t *sflag, int wait)
+{
+	vm_offset_t va = contig_attempt(domain, bytes, wait);
+
+	(void)zone;
 	*sflag = UMA_SLAB_KERNEL;
-	return (kmem_alloc_contig_domainset(
-	    &ds, bytes, wait, 0, ~(vm_paddr_t)0, 0, 0, VM_MEMATTR_DEFAULT));
+	if (va == 0 && (wait & M_WAITOK) != 0)
+		va = slab_wait(contig_attempt_again, domain, bytes, wait);
+	return ((void *)va);
 }
 
 /* ---- one run for each CPU, of its domain if that has pages ---------------------------------------------- */
@@ -135,13 +186,14 @@ pcpu_fill(vm_offset_t va, unsigned long n, int flags, unsigned source)
 }
 
 static vm_offset_t
-pcpu_attempt(vm_size_t bytes, int flags)
+pcpu_attempt(int domain, vm_size_t bytes, int flags)
 {
 	struct kmem_arena *from;
 	struct domain_iter it;
 	vm_offset_t va;
 	int first;
 
+	(void)domain;
 	domain_iter_start(&it, NULL);
 	if (!kmem_pages_available(atop(bytes), &it, flags, &first) ||
 	    (va = kmem_kva(kmem_domain_arena(first), bytes, 0, &from)) == 0)
@@ -155,22 +207,13 @@ pcpu_attempt(vm_size_t bytes, int flags)
 static void *
 pcpu_alloc(uma_zone_t zone, vm_size_t bytes, int domain, uint8_t *sflag, int wait)
 {
-	vm_offset_t va = pcpu_attempt(bytes, wait);
-	struct kmem_waiter w;
+	vm_offset_t va = pcpu_attempt(-1, bytes, wait);
 
 	(void)zone;
 	(void)domain;
 	*sflag = UMA_SLAB_KERNEL;
-	if (va != 0 || (wait & M_WAITOK) == 0)
-		return ((void *)va);
-	kmem_wait_begin(&w, KMEM_WAIT_KVA);
-	for (unsigned round = 0; round < KMEM_ROUNDS && va == 0 && !vm_wait_seen_elsewhere();
-	     round++) {
-		kmem_wait(&w, bytes);
-		kmem_wait_look(&w);
-		va = pcpu_attempt(bytes, wait);
-	}
-	kmem_wait_end(&w);
+	if (va == 0 && (wait & M_WAITOK) != 0)
+		va = slab_wait(pcpu_attempt, -1, bytes, wait);
 	return ((void *)va);
 }
 

@@ -4,7 +4,7 @@
  * One lock guards the channels and the count of events. A waiter counts itself in before it tries;
  * an event is counted only while somebody is counted in. No wakeup is lost: what an event announces
  * was put back under some lock L (an arena's, a keg's, a domain's; for a CPU's cache: that part)
- * before the event looks at `waiting`. An attempt that did not find it held L before that, and had
+ * before the event looks at `page_freed_wanted`, which counts those between begin and end. An attempt that did not find it held L before that, and had
  * counted itself in before it took L; so the event sees the waiter, and the count that the waiter
  * compares before it sleeps moves. Two things are announced without an L: what comes back elsewhere
  * (vm_wait_seen_elsewhere()), and a CPU's cache used for the first time, which a drain skips without
@@ -18,6 +18,11 @@
  * a waiter does is a reclaim pass, and passes are repeated while it waits, at intervals that double
  * while nothing changes. That is reclaim, not polling: what a pass frees makes an event like any
  * other.
+ *
+ * Who waits for several pages gathers them step by step and, if they do not suffice, gives them back;
+ * two such could undo each other's work for ever. So of those who wait one at a time makes an attempt
+ * (kmem_gather_lock), and it begins only if there is enough. It then fails only because pages went to
+ * somebody who got what he wanted, or who may not wait and does not come again.
  */
 #include "base/atomic.h"
 #include "kmem/kmem_int.h"
@@ -26,9 +31,9 @@
 #define PASS_INTERVAL_MAX ((uint64_t)128 * 1000 * 1000) /* ns */
 
 CORE_STATE static struct mtx wait_lock = MTX_INIT("kmem wait", RANK_WAIT);
+CORE_STATE struct mtx kmem_gather_lock = MTX_INIT("kmem gather", RANK_GATHER);
 CORE_STATE static struct waitq channels[KMEM_CHANNELS]; /* under wait_lock */
 CORE_STATE static uint64_t events[KMEM_CHANNELS];       /* under wait_lock */
-CORE_STATE static uint32_t waiting;                     /* threads between begin and end; atomic */
 
 static const char *const channel_names[KMEM_CHANNELS] = {
 	[KMEM_WAIT_TAGS] = "btalloc",
@@ -46,6 +51,7 @@ void
 kmem_wait_start(void)
 {
 	mtx_init(&wait_lock, "kmem wait", RANK_WAIT);
+	mtx_init(&kmem_gather_lock, "kmem gather", RANK_GATHER);
 	for (unsigned i = 0; i < KMEM_CHANNELS; i++)
 		waitq_init(&channels[i], channel_names[i]);
 	page_freed_hook = pages_freed;
@@ -60,7 +66,7 @@ kmem_wait_begin(struct kmem_waiter *w, enum kmem_channel channel)
 	w->channel = &channels[channel];
 	w->seen = 0;
 	w->interval = 0;
-	atomic_add_fetch(&waiting, 1);
+	atomic_add_fetch(&page_freed_wanted, 1);
 	atomic_fence_seq();
 }
 
@@ -68,7 +74,7 @@ void
 kmem_wait_end(struct kmem_waiter *w)
 {
 	(void)w;
-	atomic_fetch_sub(&waiting, 1);
+	atomic_fetch_sub(&page_freed_wanted, 1);
 }
 
 /* Before an attempt: events from here on are news. */
@@ -110,7 +116,7 @@ kmem_wait(struct kmem_waiter *w, uint64_t need)
 static void
 tell(enum kmem_channel first, enum kmem_channel last)
 {
-	if (likely(atomic_load_seq(&waiting) == 0))
+	if (likely(atomic_load_seq(&page_freed_wanted) == 0))
 		return;
 	mtx_lock(&wait_lock);
 	for (enum kmem_channel i = first; i <= last; i++) {
@@ -140,5 +146,5 @@ kmem_tag_event(void)
 void
 kmem_fork_child(void)
 {
-	waiting = 0;
+	page_freed_wanted = 0;
 }

@@ -8,6 +8,7 @@
 #include "page/page_int.h"
 
 CORE_STATE void (*page_freed_hook)(int domain);
+CORE_STATE uint32_t page_freed_wanted;
 
 enum page_class
 page_class_of(int flags)
@@ -53,13 +54,13 @@ page_count_out(struct page_domain *d, uint32_t n, struct page_events *ev)
 void
 page_count_in(struct page_domain *d, uint32_t n, struct page_events *ev)
 {
-	ev->freed |= d->free < d->severe;
 	atomic_store_relaxed(&d->free, d->free + n);
 	d->frees += n;
 	if (d->free >= d->target)
 		d->kick_at = d->target;
 	/* Whoever counts himself a waiter looks at `frees` under this lock afterwards: no lost wakeup. */
 	ev->wake |= atomic_load_relaxed(&vm_waiters) != 0;
+	ev->freed |= atomic_load_relaxed(&page_freed_wanted) != 0;
 }
 
 void

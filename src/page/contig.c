@@ -216,6 +216,17 @@ make_window(struct page_window *w, unsigned long n, vm_paddr_t low, vm_paddr_t h
 	return (boundary == 0 || w->boundary >= n);
 }
 
+/* A run in free memory; if there is none, in what idle NOFREE runs free when they are dissolved. */
+static struct run
+search_all(struct page_domain *d, const struct page_window *w, int flags)
+{
+	struct run run = search(d, w);
+
+	if (run.start == PAGE_NIL && (flags & M_NORECLAIM) == 0 && nofree_dissolve(d))
+		run = search(d, w);
+	return (run);
+}
+
 /* Find and wire the run; d is locked and has enough pages. */
 static uint32_t
 take_window(struct page_domain *d, const struct page_window *w, int flags)
@@ -232,9 +243,7 @@ take_window(struct page_domain *d, const struct page_window *w, int flags)
 			return (pn);
 		}
 	}
-	run = search(d, w);
-	if (run.start == PAGE_NIL && (flags & M_NORECLAIM) == 0 && nofree_dissolve(d))
-		run = search(d, w);
+	run = search_all(d, w, flags);
 	if (run.start != PAGE_NIL)
 		take_run(d, run.at, run.start, run.start + w->n);
 	return (run.start);
@@ -263,4 +272,19 @@ vm_page_alloc_contig(int domain, int flags, unsigned long n, vm_paddr_t low, vm_
 	page_count_out(d, (uint32_t)n, &ev);
 	page_unlock(d, &ev);
 	return (&page_array[pn]);
+}
+
+bool
+vm_page_contig_available(int domain, unsigned long n)
+{
+	struct page_domain *d = page_domain_of(domain, __func__);
+	struct page_window w;
+	bool found;
+
+	if (!make_window(&w, n, 0, ~(vm_paddr_t)0, 0, 0))
+		return (false);
+	mtx_lock(&d->lock);
+	found = page_grants(d, PAGE_SYSTEM, n) && search_all(d, &w, 0).start != PAGE_NIL;
+	mtx_unlock(&d->lock);
+	return (found);
 }

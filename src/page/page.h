@@ -92,6 +92,8 @@ unsigned vm_page_alloc_bulk(int domain, int flags, unsigned n, vm_paddr_t *pa);
 struct vm_page *vm_page_alloc_contig(int domain, int flags, unsigned long n, vm_paddr_t low,
     vm_paddr_t high, vm_size_t align, vm_paddr_t boundary);
 /* Free what the functions above gave, whole or page by page. Owner words need not be cleared. */
+/* Would n pages, anywhere, be had now? A look that takes nothing. */
+bool vm_page_contig_available(int domain, unsigned long n);
 void vm_page_free(struct vm_page *m);
 void vm_page_free_contig(struct vm_page *m, unsigned long n);
 void vm_page_free_bulk(const vm_paddr_t *pa, unsigned n);
@@ -196,10 +198,12 @@ extern void (*page_timer_hook)(void);
 #define PAGE_TIMER_NS 20000000000ull
 
 /*
- * Called when pages have come back to a domain that was below `severe`, and (domain -1) for each
- * vm_wait_elsewhere(): "try again" for those who wait on a channel of their own. The caller of vm_page_free*() may hold any lock below rank WAIT:
- * the hook may take one of rank WAIT, no other.
+ * Called when pages have come back, and (domain -1) for each vm_wait_elsewhere(), while anybody wants
+ * it: "try again" for those who wait on a channel of their own. They count themselves in
+ * page_freed_wanted before they look at a domain under its lock. The caller of vm_page_free*() may
+ * hold any lock below rank WAIT: the hook may take one of rank WAIT, no other.
  */
+extern uint32_t page_freed_wanted; /* atomic */
 extern void (*page_freed_hook)(int domain);
 
 /* Give pages that are free but not zero back to the machine (machine_discard); pages given. */

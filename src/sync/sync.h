@@ -10,6 +10,7 @@
  *   TYPES         malloc types' list                                    nothing
  *   ARENAS        the list of arenas                                    nothing
  *   ZONES         the list of zones and kegs                            nothing (walkers take references)
+ *   GATHER        the attempt of a waiting request for many pages (kmem)  tags, arena and page locks
  *   TAGS          the refill of the boundary-tag zone (kmem/tags.c)     arena, keg and page locks
  *   ARENA         one arena: segments, free lists, spare tags           tag zone allocation (NOVM)
  *   CROSS         sorting cross-domain frees of one zone                domain-cache locks
@@ -38,6 +39,7 @@ enum lock_rank {
 	RANK_TYPES = 1,
 	RANK_ARENAS,
 	RANK_ZONES,
+	RANK_GATHER,
 	RANK_TAGS,
 	RANK_ARENA,
 	RANK_CROSS,

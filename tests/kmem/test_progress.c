@@ -4,6 +4,7 @@
  */
 #include "kmem_test.h"
 #include <cooper/malloc.h>
+#include "page/page_int.h"
 
 static int
 refuse(void *mem, int size, int flags)
@@ -155,7 +156,118 @@ waitok_aligned_waits_for_addresses(void **state)
 	on_shape(16 << 20, 8 << 20, aligned_waits_for_addresses);
 }
 
-TEST_MAIN(cmocka_unit_test(waitok_aligned_waits_for_addresses),
+/*
+ * A request of many pages that waits gathers them while no other does: what it has in its hands when
+ * it fails another may lack, and two could undo each other's work for ever.
+ */
+#define MANY 300 /* pages: several batches */
+
+static void
+take_many(void *arg)
+{
+	*(void **)arg = kmem_malloc(MANY * PAGE_SIZE, M_WAITOK);
+}
+
+static uint64_t
+pages_taken(void)
+{
+	struct page_domain_stat st;
+	uint64_t n = 0;
+
+	for (unsigned d = 0; d < cooper_shape()->ndomains; d++) {
+		page_stat(d, &st);
+		n += st.allocs;
+	}
+	return (n);
+}
+
+static void
+gather_in_turn(void)
+{
+	struct side_thread *side;
+	struct hoard hoard;
+	void *p = NULL;
+	uint64_t taken;
+
+	warm_up();
+	hoard_pages(&hoard, MANY / 2);
+	mtx_lock(&kmem_gather_lock); /* another one gathers */
+	side = side_start(take_many, &p, 0);
+	while (atomic_load_relaxed(&kmem_gather_lock.lock.word) != 2) /* 2: somebody waits for it */
+		machine_park(machine_now() + 1000000);
+	hoard_release(&hoard, 2 * MANY);
+	taken = pages_taken();
+	machine_park(machine_now() + 2000000);
+	TEST_MUST(p == NULL && pages_taken() == taken);
+	mtx_unlock(&kmem_gather_lock);
+	side_join(side);
+	TEST_MUST(p != NULL);
+	kmem_free(p, MANY * PAGE_SIZE);
+	hoard_end(&hoard);
+}
+
+static void
+waiting_gatherers_take_turns(void **state)
+{
+	(void)state;
+	on_shape(8 << 20, 32 << 20, gather_in_turn);
+}
+
+/*
+ * Free pages enough, but no two of them side by side: who wants a contiguous slab sleeps, and looks
+ * again when pages come back, not at each moment.
+ */
+static void
+contig_sleeps(void)
+{
+	static struct vm_page *page[16384];
+	struct side_thread *side;
+	struct page_domain_stat st;
+	void *late = NULL;
+	uint64_t passes;
+	unsigned n = 0;
+
+	zone = uma_zcreate("runs", 2 * PAGE_SIZE, NULL, NULL, NULL, NULL, PAGE_SIZE - 1,
+	    UMA_ZONE_CONTIG | UMA_ZONE_NOBUCKET);
+	warm_up();
+	for (unsigned d = 0; d < cooper_shape()->ndomains; d++)
+		while (n < nitems(page) &&
+		       (page[n] = vm_page_alloc((int)d, M_NOWAIT | M_USE_RESERVE)) != NULL)
+			n++;
+	TEST_MUST(n < nitems(page));
+	for (unsigned i = 0; i < n; i++)
+		if (page_number(page[i]) % 2 != 0) {
+			vm_page_free(page[i]);
+			page[i] = NULL;
+		}
+	side = side_start(take_item, &late, 0);
+	wait_for_sleepers("kva", 1);
+	page_stat(0, &st);
+	passes = st.passes;
+	for (unsigned i = 0; i < 20; i++)
+		machine_park(machine_now() + 1000000);
+	wait_for_sleepers("kva", 1);
+	page_stat(0, &st);
+	TEST_MUST(st.passes - passes < 40); /* 20 ms and more: a pass at 1, 3, 7, 15 ... */
+	TEST_MUST(late == NULL);
+	for (unsigned i = 0; i < n; i++)
+		if (page[i] != NULL)
+			vm_page_free(page[i]);
+	side_join(side);
+	TEST_MUST(late != NULL);
+	uma_zfree(zone, late);
+	uma_zdestroy(zone);
+}
+
+static void
+waitok_for_a_run_sleeps(void **state)
+{
+	(void)state;
+	on_shape(8 << 20, 32 << 20, contig_sleeps);
+}
+
+TEST_MAIN(cmocka_unit_test(waiting_gatherers_take_turns), cmocka_unit_test(waitok_for_a_run_sleeps),
+    cmocka_unit_test(waitok_aligned_waits_for_addresses),
     cmocka_unit_test(waitok_ends_when_init_fails),
     cmocka_unit_test(waitok_ends_when_no_slab_is_possible),
     cmocka_unit_test(waitok_for_the_whole_window_ends),
