@@ -76,7 +76,7 @@ static void
 named(const struct uma_zone_stat *st, void *arg)
 {
 	(void)arg;
-	lab_must(st->name != NULL, "a zone without a name is on the list");
+	lab_must(st->name != NULL, "a zone that is not complete is seen");
 	lab_must(st->used <= st->req, "zone %s: %llu items used of %llu allocated", st->name,
 	    (unsigned long long)st->used, (unsigned long long)st->req);
 }

@@ -9,12 +9,16 @@
 
 #define SLOTS 16
 #define SIZES 2
+#define TINY  256
 
 struct belt { /* items between threads; each is taken and put with nothing in between */
 	uma_zone_t zone;
 	void *slot[SLOTS];
 };
 LAB_STATE static struct belt belts[SIZES];
+
+LAB_STATE static uma_zone_t tiny;
+LAB_STATE static void *tinies[2][TINY]; /* from the first CPU's domain */
 
 /* Put an item on the belt and take what lay there. */
 static void *
@@ -65,16 +69,32 @@ mapper(void *arg)
 	}
 }
 
+/* A bucket's worth of the smallest items, all of them from another domain: sorted at once. */
+static void
+collector(void *arg)
+{
+	void **item = arg;
+
+	for (unsigned i = 0; i < TINY; i++)
+		uma_zfree(tiny, item[i]);
+}
+
 static void
 setup(void)
 {
+	tiny = uma_zcreate("tiny", 40, NULL, NULL, NULL, NULL, 7, UMA_ZONE_FIRSTTOUCH);
+	for (unsigned share = 0; share < 2; share++)
+		for (unsigned i = 0; i < TINY; i++)
+			tinies[share][i] = uma_zalloc(tiny, M_WAITOK);
 	belts[0].zone = uma_zcreate("belt", 1000, NULL, NULL, NULL, NULL, 7, UMA_ZONE_FIRSTTOUCH);
 	belts[1].zone =
 	    uma_zcreate("small belt", 2000, NULL, NULL, NULL, NULL, 7, UMA_ZONE_FIRSTTOUCH);
 	for (unsigned cpu = 0; cpu < lab_cpus(); cpu++)
 		lab_thread("worker", (int)cpu, worker, NULL);
-	lab_thread("mapper", -1, mapper, NULL);
-	lab_thread("mapper", -1, mapper, NULL);
+	for (unsigned share = 0; share < 2; share++) {
+		lab_thread("mapper", -1, mapper, NULL);
+		lab_thread("collector", (int)(lab_cpus() - 1 - share), collector, tinies[share]);
+	}
 }
 
 static void
@@ -87,6 +107,7 @@ finish(void)
 			uma_zfree(belts[i].zone, belts[i].slot[at]);
 		uma_zdestroy(belts[i].zone);
 	}
+	uma_zdestroy(tiny);
 }
 
 LAB_SCENARIO(cross_domain, .name = "cross-domain",

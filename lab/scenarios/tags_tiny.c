@@ -6,25 +6,9 @@
  * free but for what they will take. Each asks for one page more than the tags at hand can describe; one
  * of them has the free slabs drained in between.
  */
-#include <cooper/kmem.h>
-#include <cooper/uma.h>
+#include "held_tags.h"
 
-#include "lab/lab.h"
-
-#define HELD 160 /* most ranges that stay */
-#define LEFT 9   /* free tags that they leave: one more than the reserve */
-
-LAB_STATE static vm_offset_t held[HELD];
-LAB_STATE static unsigned nheld;
-LAB_STATE static unsigned long tags_free;
-
-static void
-look_at(const struct uma_zone_stat *st, void *arg)
-{
-	(void)arg;
-	if (__builtin_strcmp(st->name, "vmem btag") == 0)
-		tags_free = st->keg_free_items;
-}
+#define LEFT 9 /* free tags that what stays leaves: one more than the reserve */
 
 static void
 take_and_give(void *arg)
@@ -46,12 +30,8 @@ drain_and_take(void *arg)
 static void
 setup(void)
 {
-	uma_each_zone_stat(look_at, NULL);
-	while (tags_free > LEFT && nheld < HELD) {
-		held[nheld++] = kva_alloc(4096);
-		if (--tags_free <= LEFT + 4)
-			uma_each_zone_stat(look_at, NULL);
-	}
+	hold_imported_addresses();
+	hold_all_tags_but(LEFT);
 	lab_thread("taker", 0, take_and_give, NULL);
 	lab_thread("drainer", 1, drain_and_take, NULL);
 }
@@ -59,13 +39,12 @@ setup(void)
 static void
 finish(void)
 {
-	while (nheld > 0)
-		kva_free(held[--nheld], 4096);
+	let_held_tags_go();
 }
 
 LAB_SCENARIO(tags_tiny, .name = "tags-tiny",
     .about = "two threads ask for the last tags but the reserve, and one drains",
     .shape = { .ncpus = 2 }, .setup = setup, .finish = finish,
     .sees = (const char *const[]){ "drain_ignores_reserve", "reserve_for_one_layer",
-	"refills_side_by_side", NULL },
+	"refills_side_by_side", "six_tags_a_layer", NULL },
     .tiny = true);

@@ -67,7 +67,7 @@ grace_over(struct smr *smr)
 static void
 advance_read_locked(struct smr *smr)
 {
-	if (smr->grace && !grace_over(smr))
+	if (smr->grace && !grace_over(smr) && !FAULT(smr_grace_cut_short))
 		return;
 	smr->target = atomic_load_seq(&smr->wr);
 	if (smr->target == smr->rd)
@@ -118,7 +118,7 @@ enter(struct smr *smr, const char *func)
 		side = atomic_load_relaxed(&smr->side);
 		count = &smr->cpu[likely(cpu < smr->ncpus) ? cpu : 0].in[side];
 		(void)atomic_fetch_add_seq(count, 1u);
-		if (likely(atomic_load_seq(&smr->side) == side) || FAULT(smr_looks_once))
+		if (likely(atomic_load_seq(&smr->side) == side))
 			break;
 		count_out(smr, count);
 	}

@@ -131,12 +131,11 @@ release_to_keg(void *arg, void **store, int count)
 static void
 publish(struct uma_zone *zone)
 {
-	if (FAULT(create_against_reclaim) && zone->link.next != &zone->link)
-		return;
 	mtx_lock(&uma_zones_lock);
 	if (zone->keg != NULL)
 		zone->keg->nzones++;
-	list_append(&uma_zones, &zone->link);
+	if (!FAULT(create_against_reclaim) || zone->link.next == NULL)
+		list_append(&uma_zones, &zone->link);
 	mtx_unlock(&uma_zones_lock);
 }
 
@@ -164,9 +163,6 @@ zone_fill(struct uma_zone *zone, const char *name, size_t size, uint32_t flags, 
 	zone->bucket_max = (unsigned long)-1 / 2;
 	waitq_init(&zone->limit_queue, "zonelimit");
 	mtx_init(&zone->cross_lock, "zone cross", RANK_CROSS);
-	list_init(&zone->link);
-	if (FAULT(create_against_reclaim))
-		publish(zone);
 	for (unsigned d = 0; d < uma_ndomains; d++)
 		mtx_init(&zone->domain[d].lock, "zone domain", RANK_ZDOMAIN);
 	attach_cache(zone);
@@ -191,7 +187,12 @@ set_callbacks(struct uma_zone *zone, uma_ctor ctor, uma_dtor dtor, uma_init zini
 static struct uma_zone *
 zone_struct_alloc(void)
 {
-	return (zone_alloc_item(uma_zone_of_zones, NULL, UMA_ANYDOMAIN, false, M_WAITOK | M_ZERO));
+	struct uma_zone *zone =
+	    zone_alloc_item(uma_zone_of_zones, NULL, UMA_ANYDOMAIN, false, M_WAITOK | M_ZERO);
+
+	if (FAULT(create_against_reclaim))
+		publish(zone);
+	return (zone);
 }
 
 /* The first zones, on memory of the caller's: zone and keg are zeroed. */
