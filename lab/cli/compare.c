@@ -31,13 +31,6 @@ struct compare {
 
 /* ---- one column, in a process of its own ------------------------------------------------------------------ */
 
-static bool
-is_hang(enum lab_verdict v)
-{
-	return (
-	    v == LAB_DEADLOCK || v == LAB_LIVELOCK || v == LAB_STARVATION || v == LAB_LOST_WAKEUP);
-}
-
 static json_t *
 compare_one(void *arg, unsigned unit)
 {
@@ -49,12 +42,13 @@ compare_one(void *arg, unsigned unit)
 	int64_t first = -1;
 
 	spec.policy = column->policy;
+	spec.tolerated = HANGS_ALONE;
 	if (column->fault)
 		spec.faults |= fault_named("compare", BUG);
 	for (uint64_t i = 0; i < c->args->search.schedules; i++, spec.seed++) {
 		search_once(&spec, random_strategy(), &r);
 		tags = MAX(tags, r.result.tags_peak_bytes);
-		if (is_hang(r.result.verdict)) {
+		if (search_hang(r.result.verdict)) {
 			hangs++;
 			first = first < 0 ? (int64_t)spec.seed : first;
 		} else if (search_broken(r.result.verdict))

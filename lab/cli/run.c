@@ -65,6 +65,8 @@ print_command(const struct outcome *o)
 		printf(" --daemon");
 	if (spec->small)
 		printf(" --small");
+	if (spec->tolerated != 0)
+		printf(" --hangs");
 	for (unsigned i = 0; i < lab_nfaults; i++)
 		if (spec->faults >> i & 1)
 			printf(" --fault %s", lab_faults[i].name);
@@ -206,7 +208,8 @@ run_command(int argc, char **argv)
 	struct outcome o = { 0 };
 
 	args_parse("run",
-	    " shape cpus domains physmem kva page release daemon small json fault policy strategy "
+	    " shape cpus domains physmem kva page release daemon small hangs json fault policy "
+	    "strategy "
 	    "seed"
 	    " schedules depth preemptions html save ",
 	    argc, argv, &a);

@@ -10,7 +10,7 @@
  *	reclaim 0 how 0
  *	seed 17
  *	small 0
- *	max-steps 0
+ *	max-steps 0 tolerated 0
  *	steps 4711 hash 0123456789abcdef verdict lost wakeup
  *	deviations 2
  *	12 fiber 3
@@ -69,7 +69,8 @@ write_lines(FILE *to, const struct lab_spec *spec, const struct lab_schedule *sc
 			fprintf(to, " %s", lab_faults[i].name);
 	fprintf(to, "\ninject %" PRIu64 "\nreclaim %" PRIu64 " how %d\nseed %" PRIu64 "\n",
 	    spec->plan.inject_at, spec->plan.reclaim_at, spec->plan.reclaim_how, spec->seed);
-	fprintf(to, "small %d\nmax-steps %" PRIu64 "\n", spec->small, spec->max_steps);
+	fprintf(to, "small %d\nmax-steps %" PRIu64 " tolerated %" PRIu32 "\n", spec->small,
+	    spec->max_steps, spec->tolerated);
 	fprintf(to, "steps %" PRIu64 " hash %016" PRIx64 " verdict %s\n", result->steps,
 	    result->hash, lab_verdict_names[result->verdict]);
 	fprintf(to, "deviations %u\n", schedule->n);
@@ -272,7 +273,7 @@ read_faults(struct reader *r, uint64_t *faults)
 static bool
 read_spec(struct reader *r, struct lab_spec *spec)
 {
-	uint64_t how, small;
+	uint64_t how, small, tolerated;
 	unsigned policy;
 
 	if (!next_line(r) || !read_scenario(r, spec) || !line_end(r) || !next_line(r) ||
@@ -285,11 +286,13 @@ read_spec(struct reader *r, struct lab_spec *spec)
 	    !named(r, "how", 16, &how) || !line_end(r) || !next_line(r) ||
 	    !named(r, "seed", UINT64_MAX, &spec->seed) || !line_end(r) || !next_line(r) ||
 	    !named(r, "small", 1, &small) || !line_end(r) || !next_line(r) ||
-	    !named(r, "max-steps", UINT64_MAX, &spec->max_steps) || !line_end(r))
+	    !named(r, "max-steps", UINT64_MAX, &spec->max_steps) ||
+	    !named(r, "tolerated", (1u << LAB_VERDICTS) - 1, &tolerated) || !line_end(r))
 		return (false);
 	spec->policy = (enum core_policy)policy;
 	spec->plan.reclaim_how = (int)how;
 	spec->small = small != 0;
+	spec->tolerated = (uint32_t)tolerated;
 	return (true);
 }
 

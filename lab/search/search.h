@@ -99,6 +99,17 @@ bool search_once(
 /* The default schedule of a specification, whatever its seed: its size; true if that breaks it. */
 bool search_measure(const struct lab_spec *spec, struct search_result *result);
 
+/* One hang may be seen as another: which of them comes first depends on who else is about. */
+static inline bool
+search_hang(enum lab_verdict v)
+{
+	return (
+	    v == LAB_DEADLOCK || v == LAB_LIVELOCK || v == LAB_STARVATION || v == LAB_LOST_WAKEUP);
+}
+
+/* lab_spec.tolerated: books and reserves that are wrong, but nothing that a thread runs into. */
+#define HANGS_ALONE (1u << LAB_RESERVE | 1u << LAB_ACCOUNT)
+
 static inline bool
 search_broken(enum lab_verdict verdict)
 {

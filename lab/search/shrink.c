@@ -26,18 +26,10 @@ static struct {
 
 /* ---- the same broken promise ------------------------------------------------------------------------- */
 
-/* One hang may be seen as another: which of them is seen first depends on who else is about. */
-static bool
-is_hang(enum lab_verdict v)
-{
-	return (
-	    v == LAB_DEADLOCK || v == LAB_LIVELOCK || v == LAB_STARVATION || v == LAB_LOST_WAKEUP);
-}
-
 static bool
 same_end(enum lab_verdict v)
 {
-	return (v == at.verdict || (is_hang(v) && is_hang(at.verdict)));
+	return (v == at.verdict || (search_hang(v) && search_hang(at.verdict)));
 }
 
 static bool

@@ -439,6 +439,7 @@ written(struct lab_spec *spec, size_t *size)
 	spec->seed = UINT64_MAX;
 	spec->small = true;
 	spec->max_steps = 12345;
+	spec->tolerated = 1u << LAB_RESERVE;
 	schedule_add(&schedule, 1, SIM_CHOOSE_FIBER, 2);
 	schedule_add(&schedule, 1, SIM_CHOOSE_CPU, 1);
 	schedule_add(&schedule, (uint64_t)1 << 40, SIM_CHOOSE_WAKE, 3);
@@ -469,6 +470,7 @@ a_file_brings_back_the_run(void **state)
 	assert_true(run.spec.seed == UINT64_MAX);
 	assert_true(run.spec.small);
 	assert_int_equal(run.spec.max_steps, 12345);
+	assert_int_equal(run.spec.tolerated, 1u << LAB_RESERVE);
 	assert_int_equal(run.spec.shape.ncpus, spec.shape.ncpus);
 	assert_int_equal(run.spec.shape.physmem, spec.shape.physmem);
 	assert_int_equal(run.spec.shape.kva_size, spec.shape.kva_size);
