@@ -24,6 +24,7 @@
 #include <jansson.h>
 #include <stdio.h>
 #include "base/base.h"
+#include "lab/report/report.h"
 #include "lab/search/search.h"
 
 enum status { STATUS_HELD = 0, STATUS_FAILED = 1, STATUS_USAGE = 2, STATUS_BROKEN = 3 };
@@ -82,6 +83,7 @@ void replay_save(const char *path, const struct lab_spec *spec, const struct lab
     const struct lab_result *result);
 char *replay_text(const struct lab_spec *spec, const struct lab_schedule *schedule,
     const struct lab_result *result);
+void page_save(const char *path, const struct report *report);
 
 /* ---- pool.c ---- */
 /*

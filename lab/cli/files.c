@@ -70,3 +70,12 @@ replay_text(const struct lab_spec *spec, const struct lab_schedule *schedule,
 		fail("has no memory left");
 	return (text);
 }
+
+void
+page_save(const char *path, const struct report *report)
+{
+	FILE *to = fopen(path, "w");
+
+	if (to == NULL || !report_html(report, to) || fclose(to) != 0)
+		fail("%s cannot be written: %s", path, strerror(errno));
+}

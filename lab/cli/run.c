@@ -17,8 +17,10 @@ struct outcome {
 	struct search_options options;
 	struct search_result found;
 	struct shrink_result smaller;
+	struct report *report; /* of the smaller one */
 	double seconds;
 	const char *save; /* where the smaller one is kept */
+	const char *html; /* and the page about it; NULL: nowhere */
 };
 
 /* ---- text ------------------------------------------------------------------------------------------- */
@@ -117,12 +119,18 @@ static void
 print_found(const struct outcome *o)
 {
 	const struct search_result *r = &o->found;
+	struct report *report;
 
 	printf("BROKEN at step %" PRIu64 ", seed %" PRIu64 ", %u deviations: %s: %s\n",
 	    r->result.steps, r->spec.seed, r->schedule.n, lab_verdict_names[r->result.verdict],
 	    r->result.line);
 	print_schedule(&r->schedule);
 	print_command(o);
+	putchar('\n');
+	report = report_make(&r->spec, &r->schedule);
+	report_print(report, stdout);
+	report_free(report);
+	putchar('\n');
 }
 
 static void
@@ -136,6 +144,8 @@ print_smaller(const struct outcome *o)
 	    lab_verdict_names[s->result.verdict], s->result.steps, s->schedule.n, s->result.line);
 	print_schedule(&s->schedule);
 	printf("  kept: cooper lab replay %s\n", o->save);
+	if (o->html != NULL)
+		printf("  page: %s\n", o->html);
 }
 
 /* ---- JSON ------------------------------------------------------------------------------------------- */
@@ -171,6 +181,8 @@ outcome_json(const struct outcome *o)
 		    broken_json(&o->smaller.spec, &o->smaller.schedule, &o->smaller.result));
 		json_object_set_new(json, "file", json_string(o->save));
 	}
+	if (o->report != NULL)
+		json_object_set_new(json, "report", report_json(o->report));
 	return (json);
 }
 
@@ -189,6 +201,8 @@ search(struct outcome *o, bool quiet)
 	if (!r->found) {
 		if (!quiet)
 			puts("every promise held");
+		if (o->html != NULL) /* the default schedule is as good as any */
+			o->report = report_make(&o->options.spec, NULL);
 		return;
 	}
 	if (!quiet) {
@@ -197,6 +211,8 @@ search(struct outcome *o, bool quiet)
 	}
 	shrink(&r->spec, &r->schedule, &r->result, SHRINK_POINTS, &o->smaller);
 	replay_save(o->save, &o->smaller.spec, &o->smaller.schedule, &o->smaller.result);
+	if (o->html != NULL || quiet)
+		o->report = report_make(&o->smaller.spec, &o->smaller.schedule);
 	if (!quiet)
 		print_smaller(o);
 }
@@ -217,13 +233,20 @@ run_command(int argc, char **argv)
 		refuse("run: one scenario is wanted, not %u; cooper lab list names them", a.nrest);
 	a.search.spec.scenario = scenario_named("run", a.rest[0]);
 	o.save = a.save != NULL ? a.save : xprintf("%s.lab", a.rest[0]);
+	o.html = a.html;
 	replay_must_be_writable("run", o.save);
+	if (o.html != NULL)
+		file_must_be_writable("run", "html", o.html);
 	args_shape("run", &a);
 	if (a.search.schedules == 0 && a.search.kind != SEARCH_EXHAUSTIVE)
 		a.search.schedules = SCHEDULES;
 	o.options = a.search;
 	search(&o, a.json);
+	if (o.html != NULL)
+		page_save(o.html, o.report);
 	if (a.json)
 		json_print(outcome_json(&o));
+	if (o.report != NULL)
+		report_free(o.report);
 	return (o.found.found ? STATUS_BROKEN : STATUS_HELD);
 }

@@ -10,7 +10,7 @@
 
 struct fiber_state oracle_fibers[SIM_FIBERS];
 bool oracles_on, oracles_watching;
-uint64_t oracles_run;
+uint64_t oracles_run = 1; /* of no run: 0, in tables that were never written */
 const struct lab_spec *oracle_spec;
 
 static bool running;

@@ -154,7 +154,7 @@ time_jumped(void)
 void
 progress_event(const struct sim_event *e)
 {
-	uint64_t me = (uint64_t)1 << e->fiber, length, most;
+	uint64_t me = (uint64_t)1 << e->fiber, length;
 
 	owing &= ~me;
 	if (jumped == UNKNOWN) /* a run's clock does not begin at 0 */
@@ -191,8 +191,9 @@ progress_event(const struct sim_event *e)
 	if ((owing & runnable) != 0)
 		return;
 	length = e->step - epoch_began;
-	most = (uint64_t)EPOCH_MAX * (unsigned)__builtin_popcountll(runnable);
-	fair += MIN(length, most);
+	if (unlikely(length > EPOCH_MAX))
+		length = MIN(length, EPOCH_MAX * (uint64_t)__builtin_popcountll(runnable));
+	fair += length;
 	epoch_began = e->step;
 	owing = runnable & ~me;
 	if (fair >= next_look && oracles_watching)

@@ -51,7 +51,8 @@ blame_fall(struct explanation *e, unsigned of, const struct rec_meter *m, int64_
 
 	if (point < 0)
 		return;
-	add_edge(e, of, point_node(e, m, (unsigned)point, "free"), "the last of it went");
+	add_edge(e, of, point_node(e, m, (unsigned)point, "free"),
+	    m->points[point].value == 0 ? "the last of it went" : "too little was left");
 	if (e->nfatal < FATAL_MAX)
 		e->fatal[e->nfatal++] = (struct fatal){ m, (unsigned)point, bound };
 }

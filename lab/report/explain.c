@@ -268,6 +268,8 @@ place_node(struct explanation *e)
 		struct want tags = { .kind = WAIT_TAGS };
 
 		add_edge(e, node, resource_node(e, &tags), "left");
+		if (e->nfatal > 0) /* which has the same path */
+			e->nodes[node].path = 0;
 	}
 	if (hex != NULL)
 		blame_address(e, node, strtoull(hex, NULL, 16));
@@ -357,6 +359,12 @@ say_resource(const struct explanation *e, struct writer *w, unsigned node, uint6
 		say_point(e, w, "Nobody was woken when it came back", m, (unsigned)point);
 }
 
+static const char *
+fell(const struct fatal *f)
+{
+	return (f->meter->points[f->point].value == 0 ? "The last went" : "Too few were left");
+}
+
 static void
 say_the_end(const struct explanation *e, struct writer *w)
 {
@@ -364,7 +372,7 @@ say_the_end(const struct explanation *e, struct writer *w)
 	bool wanted = false;
 
 	for (unsigned i = 0; i < e->nfatal; i++)
-		say_point(e, w, "The last went", e->fatal[i].meter, e->fatal[i].point);
+		say_point(e, w, fell(&e->fatal[i]), e->fatal[i].meter, e->fatal[i].point);
 	for (unsigned i = 0; i < e->nnodes; i++)
 		wanted |= e->nodes[i].kind == NODE_HELPER && e->nodes[i].want.kind == WAIT_NONE &&
 			  e->nodes[i].fiber == NOBODY;
@@ -409,6 +417,8 @@ paragraph(const struct explanation *e)
 	if (w.to == NULL)
 		abort();
 	say(&w, "%s", lead[res->verdict]);
+	if (is_about_waiting(res->verdict) && res->line[0] != '\0')
+		say(&w, " The finding: %s.", res->line);
 	if (is_about_waiting(res->verdict))
 		say_waiting(e, &w);
 	else if (res->verdict != LAB_HELD)
@@ -419,7 +429,7 @@ paragraph(const struct explanation *e)
 		    duration(res->now), e->r->nfibers);
 	if (res->verdict == LAB_RESERVE)
 		for (unsigned i = 0; i < e->nfatal; i++)
-			say_point(e, &w, "The last went", e->fatal[i].meter, e->fatal[i].point);
+			say_point(e, &w, fell(&e->fatal[i]), e->fatal[i].meter, e->fatal[i].point);
 	if (fclose(w.to) != 0)
 		abort();
 	return (w.text);

@@ -10,6 +10,12 @@
 #include "sync/sync_int.h"
 #include "vmem/vmem_int.h"
 
+static uint64_t
+run_time(void)
+{
+	return (sim_now() - SIM_START_NS);
+}
+
 uint32_t
 record_path(struct recorder *rec, unsigned fiber)
 {
@@ -66,7 +72,7 @@ note_sleep(struct recorder *rec, const struct sim_event *event, uint32_t path)
 	struct rec_wait w = { .kind = WAIT_SCENARIO,
 		.holder = NOBODY,
 		.step = event->step,
-		.now = sim_now(),
+		.now = run_time(),
 		.path = path };
 	const struct waitq *queue;
 	struct sim_fiber_info info;
@@ -136,7 +142,7 @@ on_event(void *arg, const struct sim_event *event)
 	struct recorder *rec = arg;
 	struct rec_fiber *f = &rec->r->fibers[event->fiber];
 	struct rec_event e = { .step = event->step,
-		.now = sim_now(),
+		.now = run_time(),
 		.value = event->value,
 		.object = (uintptr_t)event->object,
 		.kind = event->kind,

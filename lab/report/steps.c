@@ -1,8 +1,8 @@
 /*
  * Step by step, for a terminal:
  *
- *	    step       time  01  thread      what                                 what changed
- *	   8,120   12.41 ms   *  reclaim#2   releases keg "vmem btag"             tags_free 254 -> 0
+ *	    step         time  01  thread     what
+ *	   8,120   1,257.8 us  .*  reclaim#2  releases keg "vmem btag"  [tags_free 254 -> 0]
  *
  * A column of one character a CPU shows where it happened. Runs of steps that say little by
  * themselves are one line, unless only a few steps are asked for.
@@ -40,8 +40,8 @@ event_words(const struct explanation *e, const struct rec_event *event, char *te
 		snprintf(text, size, "finds %s held", name_or_address(e, event));
 		break;
 	case SIM_TRYLOCK:
-		snprintf(text, size, "tries %s: %s", name_or_address(e, event),
-		    value != 0 ? "has it" : "held");
+		snprintf(text, size, "%s %s", value != 0 ? "takes" : "cannot take at once",
+		    name_or_address(e, event));
 		break;
 	case SIM_UNLOCK:
 		snprintf(text, size, "releases %s", name_or_address(e, event));
@@ -49,7 +49,7 @@ event_words(const struct explanation *e, const struct rec_event *event, char *te
 	case SIM_PARK:
 		snprintf(text, size, "sleeps%s%s%s%s%s", *name != '\0' ? " on \"" : "", name,
 		    *name != '\0' ? "\"" : "", value != 0 ? " until " : "",
-		    value != 0 ? duration(value) : "");
+		    value > SIM_START_NS ? duration(value - SIM_START_NS) : "");
 		break;
 	case SIM_WAKE:
 		snprintf(text, size, "wakes up%s", value != 0 ? "" : ": its time is over");
@@ -223,6 +223,17 @@ changes_something(const struct view *v, const struct rec_event *event)
 	return (false);
 }
 
+/* Steps follow each other in tenths of microseconds: "1,257.8 us". */
+static const char *
+micros(uint64_t ns)
+{
+	static char text[40];
+
+	snprintf(text, sizeof(text), "%s.%u us", number((int64_t)(ns / 1000)),
+	    (unsigned)(ns / 100 % 10));
+	return (text);
+}
+
 /* ---- lines --------------------------------------------------------------------------------------------- */
 
 static void
@@ -248,7 +259,7 @@ print_head(const struct view *v)
 
 	for (unsigned i = 0; n <= LANES_MAX && i < n; i++)
 		cpus[i] = "0123456789abcdef"[i], cpus[i + 1] = '\0';
-	fprintf(v->to, "  %10s  %9s  %s  %-14s %s\n", "step", "time", cpus, "thread", "what");
+	fprintf(v->to, "  %10s  %14s  %s  %-14s %s\n", "step", "time", cpus, "thread", "what");
 }
 
 static void
@@ -263,9 +274,9 @@ print_line(const struct view *v, const struct rec_event *event, const char *what
 		off = "\033[0m";
 	}
 	lanes(v, event->cpu, cpus);
-	fprintf(v->to, "%s%s %10s  %9s  %s  %-14.14s %s", on, fatal ? "!" : " ",
-	    number((int64_t)event->step), duration(event->now), cpus,
-	    fiber_label(v->e, event->fiber), what);
+	fprintf(v->to, "%s%s %10s  %14s  %s  %-14.14s %s", on, fatal ? "!" : " ",
+	    number((int64_t)event->step), micros(event->now), cpus, fiber_label(v->e, event->fiber),
+	    what);
 	if (*changes != '\0')
 		fprintf(v->to, "%s[%s]", strlen(what) < 34 ? "  " : " ", changes);
 	fprintf(v->to, "%s\n", off);

@@ -53,16 +53,31 @@ find_place(vmem_t *vm, struct request *rq, int flags, struct purse *purse, vmem_
 	return (bt);
 }
 
+/* An import has left something: who failed while it was on its way must look again. */
+static void
+tell_of_import(vmem_t *vm, bool futile)
+{
+	struct thread_state *ts = machine_thread_state();
+	bool saved = ts->putting_back;
+
+	ts->putting_back = futile;
+	arena_wait_event(vm);
+	ts->putting_back = saved;
+	if (vm->tags != NULL && vm->tags->event != NULL)
+		vm->tags->event(vm->tags);
+}
+
 /* 0; COOPER_EAGAIN: not now; COOPER_ENOMEM: never. */
 static int
 attempt(vmem_t *vm, struct request *rq, int flags, vmem_addr_t *addrp)
 {
-	unsigned need = BT_MAXALLOC + (FAULT(six_tags_a_layer) ? BT_IMPORT : 0);
 	struct purse purse = { 0, 0, 0 };
 	struct vmem_btag *bt = NULL;
+	unsigned need = BT_MAXALLOC + (FAULT(six_tags_a_layer) ? BT_IMPORT : 0);
 	bool hopeless = false, adjust = false;
 	vmem_addr_t start;
 
+	rq->grew = false;
 	mtx_lock(&vm->lock);
 	if (likely(spare_fill(vm, &purse, need, flags) == 0))
 		bt = find_place(vm, rq, flags, &purse, &start, &hopeless);
@@ -91,6 +106,8 @@ attempt(vmem_t *vm, struct request *rq, int flags, vmem_addr_t *addrp)
 		rq->unused_size = 0;
 		arena_wait_event(vm);
 	}
+	if (unlikely(rq->grew))
+		tell_of_import(vm, rq->futile);
 	if (unlikely(adjust))
 		hash_adjust(vm);
 	return (bt != NULL ? 0 : hopeless ? COOPER_ENOMEM : COOPER_EAGAIN);

@@ -7,6 +7,9 @@
  * it goes back if the arena releases, and this attempt imports no more (H1). Nor does the next one
  * begin because of that: what a futile import puts back is no news to who made one himself (wait.c).
  *
+ * A span on its way is nowhere to be found: others fail meanwhile, here and in the parent, and sleep.
+ * So what stays of it in the arena is an event, too (alloc.c).
+ *
  * What stays true: in an arena that releases no imported span is free as a whole, but for those that a
  * thread is just adding or removing. Who frees the last of a span gives it back; so does who imported
  * it and then found room elsewhere, since something was freed meanwhile. Else a span that nobody uses
@@ -40,6 +43,7 @@ give_up_unused(
 		return;
 	unused = index_floor(vm, addr);
 	end = span_of_free(vm, unused);
+	rq->grew = false;
 	rq->unused = addr;
 	rq->unused_size = size;
 	span_remove(vm, unused, end);
@@ -94,6 +98,7 @@ import_span(vmem_t *vm, struct request *rq, int flags, struct purse *purse, stru
 	    "import: arena \"%s\" got %zx + %zx, which it has already or which is no multiple of "
 	    "its quantum",
 	    vm->name, (size_t)addr, (size_t)size);
+	rq->grew = true;
 	if ((*btp = fit_find(vm, rq, startp)) != NULL) {
 		give_up_unused(vm, rq, addr, size, *btp);
 		return (IMPORT_YES);
@@ -104,6 +109,7 @@ import_span(vmem_t *vm, struct request *rq, int flags, struct purse *purse, stru
 		ts->putting_back = true;
 		import_release(vm, purse, bt, end);
 		ts->putting_back = false;
+		rq->grew = false;
 	}
 	return (IMPORT_FUTILE);
 }

@@ -277,6 +277,7 @@ struct request {
 	bool cached;        /* of a size that belongs to a quantum cache */
 	bool refill;        /* for the cache itself, which does not drain itself to fill itself */
 	bool futile;        /* the last attempt made an import that did not help */
+	bool grew;          /* the last attempt made one that stays in the arena */
 	vmem_addr_t unused; /* a span that was imported and is to go back: it is not needed */
 	vmem_size_t unused_size; /* 0: none */
 };

@@ -3,8 +3,8 @@
  *
  * A thread that will not take no for an answer counts itself first, notes how many events there have
  * been, makes an attempt, and sleeps only if there has been no event since: on its arena's queue,
- * whose channel is the arena's name. An event is a free, an added span or a returned tag. It wakes the
- * sleepers of its own arena, and those of every arena that imports, since their next import may now
+ * whose channel is the arena's name. An event is a free, an added or imported span, or a returned tag.
+ * It wakes the sleepers of its own arena, and those of every arena that imports, since their next import may now
  * succeed: the thread that waits in a child arena is never asleep inside the parent, where a free in
  * the child would not be noticed: an import function's M_WAITOK request to an arena fails instead
  * of sleeping, and the child sleeps.

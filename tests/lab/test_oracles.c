@@ -17,6 +17,7 @@
 #include "lab/view.h"
 #include "machine/machine.h"
 #include "page/page_int.h"
+#include "smr/smr_int.h"
 #include "uma/uma_int.h"
 #include "vmem/vmem_int.h"
 
@@ -667,6 +668,135 @@ test_waiting(void **state)
 	assert_int_equal(run_once(&starve, DEBUG, 0, 1).verdict, LAB_HELD);
 }
 
+/* ---- things that come back in silence: a timer of the sleeper's must not hide it ------------------- */
+
+#define MS 1000000ull
+
+LAB_STATE static bool loud = false;
+LAB_STATE static unsigned nkept = 0;
+
+static void
+wants_pages(void *arg)
+{
+	void *p = kmem_malloc(PAGES(4), M_WAITOK);
+
+	(void)arg;
+	kmem_free(p, PAGES(4));
+}
+
+/* The window is used up; then the largest part of it comes back. */
+static void
+addresses_come_back(void)
+{
+	struct kmem_arena *root = kmem_arena_of(SOURCE_ROOT);
+	vm_size_t size[nitems(kept)];
+	vm_offset_t at;
+
+	for (vm_size_t s = cooper_shape()->kva_size; s >= PAGE_SIZE; s /= 2)
+		while (nkept < nitems(kept) && (at = kva_alloc(s)) != 0) {
+			size[nkept] = s;
+			kept[nkept++] = (void *)at;
+		}
+	lab_thread("wants", -1, wants_pages, NULL);
+	lab_sleep(20 * MS);
+	if (!loud)
+		root->tags.event = NULL;
+	while (nkept-- > 0)
+		kva_free((vm_offset_t)kept[nkept], size[nkept]);
+}
+
+static void
+pages_come_back(void)
+{
+	uint32_t waiters;
+
+	for (vm_size_t s = PAGES(64); s >= PAGES(1); s /= 2)
+		while (nkept < nitems(kept) && (kept[nkept] = kmem_malloc(s, M_NOWAIT)) != NULL)
+			nkept++;
+	lab_thread("wants", -1, wants_pages, NULL);
+	lab_sleep(20 * MS);
+	waiters = vm_waiters;
+	if (!loud)
+		vm_waiters = 0;
+	kmem_free(kept[0], PAGES(64));
+	vm_waiters = waiters;
+}
+
+static void
+wants_tags(void *arg)
+{
+	(void)arg;
+	vmem_add(arena, 1000, 10, M_WAITOK);
+}
+
+static void
+tags_come_back(void)
+{
+	void *tag[256];
+	unsigned n = 0;
+
+	arena = vmem_create("ids", 0, 0, 1, 0, M_WAITOK | M_BESTFIT);
+	for (unsigned i = 0; i < 3; i++) { /* until a pass finds nothing more */
+		for (vm_size_t s = PAGES(64); s >= PAGES(1); s /= 2)
+			while (kmem_malloc(s, M_NOWAIT) != NULL)
+				;
+		uma_reclaim(UMA_RECLAIM_DRAIN_CPU);
+		vmem_trim();
+		while (vm_page_alloc(0, M_NOWAIT | M_USE_RESERVE) != NULL)
+			;
+	}
+	while (n < nitems(tag) && (tag[n] = uma_zalloc(tag_zone, M_NOWAIT | M_NOVM)) != NULL)
+		n++;
+	lab_thread("wants", -1, wants_tags, NULL);
+	lab_sleep(20 * MS);
+	keg_release(tag_zone, tag, (int)n);
+}
+
+static void
+waits_for_readers(void *arg)
+{
+	smr_synchronize(arg);
+}
+
+static void
+reader_leaves(void)
+{
+	struct smr *smr = smr_create("readers", 0, 0);
+
+	smr_enter(smr);
+	lab_thread("writer", -1, waits_for_readers, smr);
+	lab_sleep(MS);
+	smr->sleepers = loud;
+	smr_exit(smr);
+}
+
+static void
+loud_addresses(void)
+{
+	loud = true;
+	addresses_come_back();
+}
+
+static void
+loud_reader(void)
+{
+	loud = true;
+	reader_leaves();
+}
+
+static void
+test_masked_wakeups(void **state)
+{
+	(void)state;
+	expect(loud_addresses, NULL, DEBUG, LAB_HELD, "");
+	expect(addresses_come_back, NULL, DEBUG, LAB_LOST_WAKEUP, "\"kva\" in kmem_malloc");
+	expect(pages_come_back, NULL, DEBUG, LAB_LOST_WAKEUP, "\"vmwait\" in kmem_malloc");
+	expect(pages_come_back, NULL, DEBUG | DIRECT, LAB_LOST_WAKEUP, "pages for it");
+	expect(tags_come_back, NULL, DEBUG, LAB_LOST_WAKEUP, "\"btalloc\" in vmem_add");
+	expect(loud_reader, NULL, DEBUG, LAB_HELD, "");
+	expect(reader_leaves, NULL, DEBUG, LAB_LOST_WAKEUP, "\"smr\" in smr_synchronize");
+}
+
 static void
 test_lost_wakeups(void **state)
 {
@@ -852,6 +982,7 @@ main(void)
 		cmocka_unit_test(test_reserves),
 		cmocka_unit_test(test_reserve_is_not_cached),
 		cmocka_unit_test(test_waiting),
+		cmocka_unit_test(test_masked_wakeups),
 		cmocka_unit_test(test_lost_wakeups),
 		cmocka_unit_test(test_order),
 		cmocka_unit_test(test_ends),

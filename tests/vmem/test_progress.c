@@ -132,6 +132,43 @@ add_to_child_ends_a_wait_for_the_parent(void **state)
 	teardown();
 }
 
+/* ---- an import under way ----------------------------------------------------------------------------- */
+
+static struct want second = { .size = 1024, .max = VMEM_ADDR_MAX };
+static struct side_thread *second_thread;
+
+/* The parent's last space is on its way: whoever wants some meanwhile finds none, and sleeps. */
+static int
+import_while_another_waits(void *arg, vmem_size_t size, int flags, vmem_addr_t *addrp)
+{
+	int error = import(arg, size, flags, addrp);
+
+	if (error != 0 || second_thread != NULL)
+		return (error);
+	second_thread = side_start(take, &second, -1);
+	wait_for_sleepers("below", 1);
+	return (0);
+}
+
+/* What an import brings beyond its own request is for those who failed while it was away. */
+static void
+rest_of_an_import_ends_a_wait(void **state)
+{
+	struct want first = { .size = 1024, .max = VMEM_ADDR_MAX };
+
+	(void)state;
+	setup(4096, 4096, true);
+	second_thread = NULL;
+	child->import = import_while_another_waits;
+	take(&first);
+	assert_int_equal(first.error, 0);
+	side_join(second_thread);
+	assert_int_equal(second.error, 0);
+	vmem_xfree(child, first.got, 1024);
+	vmem_xfree(child, second.got, 1024);
+	teardown();
+}
+
 /* And what comes back to the parent is imported, through two layers. */
 static void
 free_in_parent_ends_a_wait_in_child(void **state)
@@ -388,4 +425,5 @@ TEST_MAIN(cmocka_unit_test(what_rests_in_another_arenas_caches_ends_a_wait),
     cmocka_unit_test(an_import_that_was_not_needed_goes_back),
     cmocka_unit_test(H1_futile_importers_sleep),
     cmocka_unit_test(add_to_child_ends_a_wait_for_the_parent),
+    cmocka_unit_test(rest_of_an_import_ends_a_wait),
     cmocka_unit_test(free_in_parent_ends_a_wait_in_child))
