@@ -85,13 +85,24 @@ arena_holds(const vmem_t *vm, const struct request *rq)
 	return (false);
 }
 
+static bool addresses_for(vm_size_t size, vm_size_t align, bool refill);
+
+/* A refill of tags would succeed. */
+static bool
+refill_would_do(void)
+{
+	return (pages_for(0, PAGE_INTERRUPT) > 0 && tags_in_slabs() >= tags_reserve &&
+		(tags_reserve == 0 || addresses_for(PAGE_SIZE, 0, true)));
+}
+
 static bool
 arena_has_tags(const vmem_t *vm)
 {
 	if (vm->nspare >= BT_MAXALLOC)
 		return (true);
-	return (!vm->own_tags && tag_zone != NULL &&
-		items_in_slabs(tag_zone->keg, -1) >= BT_MAXALLOC - vm->nspare);
+	return (
+	    !vm->own_tags && tag_zone != NULL &&
+	    (items_in_slabs(tag_zone->keg, -1) >= BT_MAXALLOC - vm->nspare || refill_would_do()));
 }
 
 /* Would kmem_kva() find room, with ordinary tags (or, refill, with the reserve)? */
@@ -284,8 +295,7 @@ tags_wait(void)
 {
 	if (items_in_slabs(tag_zone->keg, -1) > 0)
 		return ("there are tags beyond the reserve");
-	if (pages_for(0, PAGE_INTERRUPT) > 0 && tags_in_slabs() >= tags_reserve &&
-	    (tags_reserve == 0 || addresses_for(PAGE_SIZE, 0, true)))
+	if (refill_would_do())
 		return ("there are a page, an address and the reserve for a refill");
 	return (NULL);
 }

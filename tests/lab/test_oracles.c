@@ -678,10 +678,10 @@ LAB_STATE static unsigned nkept = 0;
 static void
 wants_pages(void *arg)
 {
-	void *p = kmem_malloc(PAGES(4), M_WAITOK);
+	void *p = kmem_malloc(PAGES(32), M_WAITOK); /* more than an import leaves */
 
 	(void)arg;
-	kmem_free(p, PAGES(4));
+	kmem_free(p, PAGES(32));
 }
 
 /* The window is used up; then the largest part of it comes back. */
