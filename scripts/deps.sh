@@ -32,7 +32,6 @@ m32      | gcc-multilib      | -            | 32-bit code from the same compiler
 m32      | g++-multilib      | -            | 32-bit C++ from the same compiler
 m32      | libcmocka-dev:i386 | -           | the unit tests' framework, 32 bit
 m32      | libjansson-dev:i386 | -          | JSON output of the cooper command, 32 bit
-m32      | libdw-dev:i386    | -            | functions and lines in the laboratory's explanations, 32 bit
 "
 
 die()
