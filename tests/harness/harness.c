@@ -164,6 +164,13 @@ thread_barrier(struct test_thread *t)
 	TEST_MUST(error == 0 || error == PTHREAD_BARRIER_SERIAL_THREAD);
 }
 
+/* See machine/posix/futex.c: 2 is left by who goes to sleep. */
+bool
+lock_is_wanted(const struct mtx *m)
+{
+	return (atomic_load_relaxed(&m->lock.word) == 2);
+}
+
 struct sleepers {
 	const char *channel;
 	unsigned count;

@@ -123,6 +123,9 @@ void side_join(struct side_thread *t);
 /* Wait until n threads sleep on `channel`. The one poll here: nothing tells of falling asleep. */
 void wait_for_sleepers(const char *channel, unsigned n);
 
+/* Does a thread wait for m, which another one holds? */
+bool lock_is_wanted(const struct mtx *m);
+
 /* A generator for tests: the same numbers for the same seed on each machine. */
 uint64_t test_random(uint64_t *state);
 

@@ -193,7 +193,7 @@ gather_in_turn(void)
 	hoard_pages(&hoard, MANY / 2);
 	mtx_lock(&kmem_gather_lock); /* another one gathers */
 	side = side_start(take_many, &p, 0);
-	while (atomic_load_relaxed(&kmem_gather_lock.lock.word) != 2) /* 2: somebody waits for it */
+	while (!lock_is_wanted(&kmem_gather_lock))
 		machine_park(machine_now() + 1000000);
 	hoard_release(&hoard, 2 * MANY);
 	taken = pages_taken();

@@ -220,6 +220,19 @@ thread_barrier(struct test_thread *t)
 		machine_park(machine_now() + 1000);
 }
 
+bool
+lock_is_wanted(const struct mtx *m)
+{
+	struct sim_fiber_info info;
+
+	for (unsigned i = 0; i < sim_fibers(); i++) {
+		sim_fiber(i, &info);
+		if (info.on == &m->lock)
+			return (true);
+	}
+	return (false);
+}
+
 struct sleepers {
 	const char *channel;
 	unsigned count;

@@ -30,9 +30,9 @@ static const vm_offset_t bases[] = { 0x5000000000, 0x200000000000, 0 };
 #define BOOT_AT   (48 * MB)
 #define BOOT_MAX  (48 * MB)
 #define KVA_AT    (96 * MB)
-#define KVA_MAX   (160 * MB)
-#define FRAMES_AT (256 * MB)
-#define MEM_MAX   (128 * MB)
+#define KVA_MAX   (288 * MB)
+#define FRAMES_AT (384 * MB)
+#define MEM_MAX   (288 * MB)
 static const vm_offset_t bases[] = { 0x80000000, 0x60000000, 0 };
 #endif
 #define SIZE (FRAMES_AT + MEM_MAX)
@@ -137,7 +137,7 @@ memory_start(const struct machine_shape *shape, const char **why)
 {
 	*why = "the sim machine has at most 64 GB of memory and 128 GB of address space";
 	if (sizeof(void *) == 4)
-		*why = "the sim machine has at most 128 MB of memory and 160 MB of address space";
+		*why = "the sim machine has at most 288 MB of memory and 288 MB of address space";
 	if (shape->physmem > MEM_MAX || shape->kva_size > KVA_MAX || shape->physmem < PAGE_SIZE ||
 	    (shape->physmem & PAGE_MASK) != 0)
 		return (false);
