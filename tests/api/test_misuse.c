@@ -6,6 +6,7 @@
 #include <cooper/kmem.h>
 #include <cooper/malloc.h>
 #include <cooper/smr.h>
+#include "callbacks.h"
 #include "harness.h"
 #include "page/page.h"
 #include "uma/uma_int.h"
@@ -26,40 +27,6 @@ static vmem_t *arena, *empty;
 static vmem_addr_t taken, addr;
 static char storage[VMEM_STORAGE] ALIGNED(VMEM_STORAGE_ALIGN);
 static struct domainset nowhere = { .policy = DOMAINSET_FIXED, .prefer = 99 };
-
-static int
-an_import(void *arg, void **store, int count, int domain, int flags)
-{
-	(void)domain;
-	(void)flags;
-	for (int i = 0; i < count; i++)
-		store[i] = arg;
-	return (count);
-}
-
-static void
-a_release(void *arg, void **store, int count)
-{
-	(void)arg;
-	(void)store;
-	(void)count;
-}
-
-static int
-an_init(void *mem, int size, int flags)
-{
-	(void)mem;
-	(void)size;
-	(void)flags;
-	return (0);
-}
-
-static void
-a_fini(void *mem, int size)
-{
-	(void)mem;
-	(void)size;
-}
 
 static int
 an_arena_import(void *arg, vmem_size_t size, int flags, vmem_addr_t *addrp)
@@ -118,7 +85,7 @@ make_things(void **state)
 	big_zone = uma_zcreate("cases-big", 3 * PAGE_SIZE, NULL, NULL, NULL, NULL, 7, 0);
 	smr_zone = uma_zcreate("cases-smr", 64, NULL, NULL, NULL, NULL, 7, UMA_ZONE_SMR);
 	cache = uma_zcache_create(
-	    "cases-cache", 8, NULL, NULL, NULL, NULL, an_import, a_release, &cache, 0);
+	    "cases-cache", 8, NULL, NULL, NULL, NULL, import_arg, release_arg, &cache, 0);
 	arena = vmem_create("cases", 1024, 4096, 16, 0, M_WAITOK);
 	empty = vmem_create("empty", 0, 0, 16, 0, M_WAITOK);
 	return (vmem_alloc(arena, 32, M_WAITOK | M_BESTFIT, &taken));

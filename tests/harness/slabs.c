@@ -16,8 +16,8 @@ static vm_offset_t base;
 static unsigned long npages, used, next;
 static bool *taken;
 
-void
-slabs_start(void)
+static void
+window_start(void)
 {
 	vm_size_t size;
 
@@ -231,3 +231,23 @@ const struct uma_backend slabs_backend = {
 	.back = back,
 	.unback = unback,
 };
+
+int
+slabs_start_zones(const struct machine_shape *shape, const char **why, void (*arenas_start)(void))
+{
+	int error = machine_start(shape, why);
+
+	if (error != 0)
+		return (error);
+	sync_start();
+	error = page_start(why);
+	if (error != 0)
+		return (error);
+	window_start();
+	uma_startup1();
+	if (arenas_start != NULL)
+		arenas_start();
+	uma_startup2(&slabs_backend);
+	uma_startup3();
+	return (0);
+}

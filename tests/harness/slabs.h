@@ -7,7 +7,10 @@
 
 #include "uma/backend.h"
 
-void slabs_start(void);
+/* harness_start() with zones over this source; arenas_start: between the first zones and the others. */
+struct machine_shape;
+int slabs_start_zones(
+    const struct machine_shape *shape, const char **why, void (*arenas_start)(void));
 extern const struct uma_backend slabs_backend;
 unsigned long slabs_kva_used(void); /* pages of the window in use */
 

@@ -140,15 +140,6 @@ contradicting_flags_are_refused(void **state)
 }
 
 static int
-an_init(void *mem, int size, int flags)
-{
-	(void)mem;
-	(void)size;
-	(void)flags;
-	return (0);
-}
-
-static int
 late_setter(void *arg)
 {
 	switch (*(int *)arg) {
@@ -166,10 +157,10 @@ late_setter(void *arg)
 		uma_zone_set_freef(zone, NULL);
 		return (zone->keg->freef != NULL);
 	case 5:
-		uma_zone_set_zinit(zone, an_init);
+		uma_zone_set_zinit(zone, init_nothing);
 		return (zone->zinit == NULL);
 	default:
-		uma_zone_set_init(zone, an_init);
+		uma_zone_set_init(zone, init_nothing);
 		return (zone->keg->init == NULL);
 	}
 }

@@ -144,23 +144,6 @@ R31_domain_drain_of_round_robin(void **state)
 
 /* ---- what may run beside it ------------------------------------------------------------------------ */
 
-static int
-nothing_import(void *arg, void **store, int count, int domain, int flags)
-{
-	(void)domain;
-	(void)flags;
-	for (int i = 0; i < count; i++)
-		store[i] = arg;
-	return (count);
-}
-
-static void
-nothing_release(void *arg, void **store, int count)
-{
-	for (int i = 0; i < count; i++)
-		TEST_MUST(store[i] == arg);
-}
-
 static void
 create_and_destroy(struct test_thread *t)
 {
@@ -176,8 +159,8 @@ create_and_destroy(struct test_thread *t)
 	}
 	for (unsigned i = 0; i < 60; i++) {
 		if (t->index % 2 == 0) {
-			z = uma_zcache_create("cache", 8, NULL, NULL, NULL, NULL, nothing_import,
-			    nothing_release, &thing, 0);
+			z = uma_zcache_create(
+			    "cache", 8, NULL, NULL, NULL, NULL, import_arg, release_arg, &thing, 0);
 			s = NULL;
 		} else {
 			z = uma_zcreate("zone", 200, NULL, NULL, NULL, NULL, 7, 0);

@@ -191,23 +191,6 @@ R35_the_free_bucket_serves(void **state)
 
 /* ---- H5 --------------------------------------------------------------------------------------------- */
 
-static int
-h5_import(void *arg, void **store, int count, int domain, int flags)
-{
-	(void)domain;
-	(void)flags;
-	for (int i = 0; i < count; i++)
-		store[i] = arg;
-	return (count);
-}
-
-static void
-h5_release(void *arg, void **store, int count)
-{
-	for (int i = 0; i < count; i++)
-		TEST_MUST(store[i] == arg);
-}
-
 static void
 h5_look(const struct uma_zone_stat *st, void *arg)
 {
@@ -225,8 +208,8 @@ h5_thread(struct test_thread *t)
 
 	if (t->index == 0) {
 		for (unsigned i = 0; i < 400; i++) {
-			uma_zone_t zone = uma_zcache_create(
-			    "h5", 8, NULL, NULL, NULL, NULL, h5_import, h5_release, &something, 0);
+			uma_zone_t zone = uma_zcache_create("h5", 8, NULL, NULL, NULL, NULL,
+			    import_arg, release_arg, &something, 0);
 			void *item = uma_zalloc(zone, M_WAITOK);
 
 			TEST_MUST(item == &something);

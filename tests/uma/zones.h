@@ -4,6 +4,7 @@
 #ifndef TEST_ZONES_H
 #define TEST_ZONES_H
 
+#include "callbacks.h"
 #include "harness.h"
 #include "uma/uma_int.h"
 
