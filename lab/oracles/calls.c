@@ -39,6 +39,7 @@ void
 call_leave(struct call *c, uint64_t result)
 {
 	oracle_me()->call = c->up;
+	oracle_me()->excused &= c->up != NULL;
 	if (c->up != NULL || !oracles_watching)
 		return;
 	progress_operation(c, true);

@@ -81,6 +81,9 @@ oracles_event(const struct sim_event *event)
 		reserves_unlocked(m, event->fiber);
 		sleepers_unlocked(m);
 		break;
+	case SIM_INJECT:
+		oracle_fibers[event->fiber].excused = true;
+		break;
 	default:
 		break;
 	}

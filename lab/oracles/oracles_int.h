@@ -49,6 +49,7 @@ struct call {
 struct fiber_state {
 	struct call *call; /* the innermost */
 	bool known, daemon;
+	bool excused; /* a request that its operation needs was made to fail */
 	bool trying;  /* takes locks by trying: it cannot wait for them */
 	bool entered; /* in a CPU's part */
 	uint8_t nheld;

@@ -8,7 +8,8 @@
  *
  * Conditions are of resources, not of the protocol's own counts: what would an attempt find now? Each
  * is sufficient: whatever it leaves open counts as not there. What the sleeper is about is known
- * from the public calls that it is inside of.
+ * from the public calls that it is inside of. One of whose requests was made to fail may sleep though all is
+ * there, as long as it wakes again; if not, that is a deadlock or a livelock.
  *
  *	vmwait      pages of its domains, as many as its call wants, beyond what its class must leave;
  *	            or an item in the slabs of the zone that it makes a slab for
@@ -357,6 +358,8 @@ why_awake(const struct sleeper *s)
 {
 	const char *name = s->queue->name;
 
+	if (oracle_fibers[s->fiber].excused)
+		return (NULL);
 	if (strcmp(name, "vmwait") == 0)
 		return (pages_wait(s));
 	if (strcmp(name, "kva") == 0)

@@ -57,7 +57,8 @@ static void
 hold(unsigned n)
 {
 	for (; n > 0 && nheld < HELD; n--)
-		held[nheld++] = kva_alloc(4096);
+		if ((held[nheld] = kva_alloc(4096)) != 0) /* it may have been made to fail */
+			nheld++;
 }
 
 static void
