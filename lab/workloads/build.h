@@ -84,9 +84,11 @@ struct build_config {
 	/* Memory is not as it must be: the machine stops. what and object: constant text. */
 	void (*fail)(const char *what, const char *object);
 	void (*pause)(void); /* the spin lock is taken: let others run; NULL: spin */
+	void (*disk)(
+	    void); /* a vnode or a buffer is read from the disk: may sleep; NULL: at once */
 };
 
-/* A machine with megabytes to spare, all jobs; fail and pause are the caller's to fill in. */
+/* A machine with megabytes to spare, all jobs; fail, pause and disk are the caller's to fill in. */
 extern const struct build_config build_config_default;
 
 /* NULL: the trace is sound; else one line. */

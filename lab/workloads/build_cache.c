@@ -85,6 +85,8 @@ vnode_create(struct build *b, uint16_t path)
 	vp->dinode = object_alloc(b, KIND_DINODE, M_WAITOK);
 	vp->object = object_alloc(b, KIND_OBJECT, M_WAITOK);
 	vp->path = path;
+	if (b->config.disk != NULL)
+		b->config.disk();
 	build_count(&b->counts.vnodes);
 	return (vp);
 }
@@ -272,6 +274,8 @@ buffer_create(struct build *b, uint32_t key, vm_size_t bytes)
 	bp->kva = buffer_kva(b);
 	if (kmem_back(bp->kva, bp->bytes, M_WAITOK) != 0)
 		b->config.fail("M_WAITOK failed", "pages of a buffer");
+	if (b->config.disk != NULL)
+		b->config.disk();
 	build_count(&b->counts.buffers);
 	return (bp);
 }
