@@ -133,7 +133,7 @@ setup(void)
 	busy = take(releasing, WINDOW, M_WAITOK | M_FIRSTFIT);
 	corner = take(releasing, QUANTUM, M_WAITOK | M_FIRSTFIT);
 	for (unsigned i = 0; i < PIECES; i++)
-		piece[i] = take(parent, i % 2 == 0 ? SPAN : SPAN / 2, M_NOWAIT | M_FIRSTFIT);
+		piece[i] = take(parent, i % 2 == 0 ? SPAN : SPAN / 2, M_WAITOK | M_FIRSTFIT);
 	for (unsigned i = 0; i < PIECES; i += 2)
 		vmem_xfree(parent, piece[i], SPAN);
 	for (unsigned i = 0; i < 3; i++)
@@ -153,8 +153,7 @@ finish(void)
 	vmem_destroy(releasing);
 	vmem_destroy(keeping);
 	for (unsigned i = 1; i < PIECES; i += 2)
-		if (piece[i] != 0)
-			vmem_xfree(parent, piece[i], SPAN / 2);
+		vmem_xfree(parent, piece[i], SPAN / 2);
 	vmem_destroy(parent);
 }
 

@@ -44,6 +44,6 @@ finish(void)
 
 LAB_SCENARIO(reserve_domains, .name = "reserve-domains",
     .about = "CPUs of one domain refill from the reserve of tags in another",
-    .shape = { .ncpus = 4, .ndomains = 2 }, .max_steps = 400000, .setup = setup, .finish = finish,
+    .shape = { .ncpus = 4, .ndomains = 2 }, .patience = 8000, .setup = setup, .finish = finish,
     .sees = (const char *const[]){
 	"reserve_of_one_domain", "freed_to_the_wrong_arena", "refills_side_by_side", NULL });

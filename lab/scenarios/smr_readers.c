@@ -68,7 +68,9 @@ reader(void *arg)
 static void
 setup(void)
 {
-	zone = uma_zcreate("versions", SIZE, NULL, NULL, NULL, NULL, UMA_ALIGN_PTR, UMA_ZONE_SMR);
+	while (zone == NULL) /* there may be no memory for its smr, once */
+		zone = uma_zcreate(
+		    "versions", SIZE, NULL, NULL, NULL, NULL, UMA_ALIGN_PTR, UMA_ZONE_SMR);
 	for (unsigned i = 0; i < SLOTS; i++)
 		slot[i] = fresh();
 	for (unsigned i = 0; i < 2; i++) {
