@@ -56,10 +56,11 @@ cache_creator(void *arg)
 	uma_zone_t zone;
 
 	(void)arg;
-	for (unsigned round = lab_scale(1, 3); round > 0; round--) {
+	for (unsigned round = lab_scale(1, 8); round > 0; round--) {
 		zone = uma_zcache_create(
 		    "passing by", 4000, NULL, NULL, NULL, NULL, import, release, NULL, 0);
-		uma_zfree(zone, uma_zalloc(zone, M_WAITOK));
+		if (round % 4 == 0)
+			uma_zfree(zone, uma_zalloc(zone, M_WAITOK));
 		uma_zdestroy(zone);
 	}
 }
@@ -85,7 +86,7 @@ static void
 walker(void *arg)
 {
 	(void)arg;
-	for (unsigned round = lab_scale(1, 3); round > 0; round--)
+	for (unsigned round = lab_scale(1, 8); round > 0; round--)
 		uma_each_zone_stat(named, NULL);
 }
 

@@ -30,7 +30,7 @@ static void
 reclaimer(void *arg)
 {
 	(void)arg;
-	for (unsigned round = lab_scale(1, 4); round > 0; round--)
+	for (unsigned round = lab_scale(1, 6); round > 0; round--)
 		lab_reclaim();
 }
 
@@ -44,7 +44,7 @@ setup(void)
 	hold_imported_addresses();
 	for (unsigned i = 0; i < HOLES; i++)
 		kva_free(held[--nheld], 4096);
-	for (unsigned i = 0; i < lab_cpus() + 1; i++)
+	for (unsigned i = 0; i < lab_cpus() + 3; i++)
 		lab_thread("worker", -1, worker, NULL);
 	lab_thread("reclaimer", -1, reclaimer, NULL);
 }

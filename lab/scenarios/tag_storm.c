@@ -11,7 +11,7 @@
 
 #define EACH   6 /* what a thread holds at a time */
 #define ROUNDS 3
-#define MARGIN 14 /* free tags that the ranges that stay leave */
+#define MARGIN 10 /* free tags that the ranges that stay leave */
 
 static void
 worker(void *arg)

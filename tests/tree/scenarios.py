@@ -1,4 +1,4 @@
-"""tests/SCENARIOS.md has a line for each scenario, and the tests that it names exist.
+"""tests/SCENARIOS.md has a line for each scenario, and the tests and scenarios that it names exist.
 
 usage: scenarios.py SOURCE_ROOT
 """
@@ -11,7 +11,6 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..'
 from tap import Tap
 
 NUMBERS = [f'R{n}' for n in range(1, 37)] + [f'H{n}' for n in range(1, 12)]
-LEFT = 'left for the laboratory: needs a controlled scheduler'
 
 
 def rows(text):
@@ -38,20 +37,33 @@ def exists(root, test, path):
     return re.search(rf'cmocka_unit_test\w*\(\s*{test}\b', text) is not None
 
 
+def lab_scenarios(root):
+    """Names of the laboratory's scenarios."""
+    found, folder = set(), os.path.join(root, 'lab', 'scenarios')
+    for name in os.listdir(folder):
+        if name.endswith('.c'):
+            with open(os.path.join(folder, name)) as file:
+                found.update(re.findall(r'\.name = "([\w-]+)"', file.read()))
+    return found
+
+
 def complaints(root, text):
-    table = rows(text)
+    table, scenarios = rows(text), lab_scenarios(root)
     for number in NUMBERS:
         lines = table.get(number, [])
         if len(lines) != 1:
             yield f'{number}: {len(lines)} lines'
             continue
-        what, tests, left = lines[0]
+        what, tests, beyond = lines[0]
         if not what:
             yield f'{number}: not a word of what it is'
-        if left not in ('', LEFT) and not left.startswith(LEFT):
-            yield f'{number}: "{left}" is neither empty nor "{LEFT}"'
-        if not named(tests) and not left:
-            yield f'{number}: neither tested nor left'
+        if not named(tests):
+            yield f'{number}: not tested'
+        if beyond and not re.match(r'`[\w-]+`(, `[\w-]+`)*: \w', beyond):
+            yield f'{number}: "{beyond}" does not name scenarios of the laboratory and what is left to them'
+        for scenario in re.findall(r'`([\w-]+)`', beyond):
+            if scenario not in scenarios:
+                yield f'{number}: the laboratory has no scenario {scenario}'
         for test, path in named(tests):
             if not exists(root, test, path):
                 yield f'{number}: no test {test} in tests/{path}'
@@ -78,7 +90,8 @@ def main():
     unlisted = sorted(set(numbered_tests(root)) - listed)
     tap.check(not unlisted, 'each_numbered_test_is_listed', unlisted)
     tap.check(len(list(complaints(root, ''))) == len(NUMBERS) and
-              any('no test' in line for line in complaints(root, '| R1 | x | `R1_no` (uma/test_zone.c) | |')),
+              any('no test' in line for line in complaints(root, '| R1 | x | `R1_no` (uma/test_zone.c) | |')) and
+              any('no scenario' in line for line in complaints(root, '| R1 | x | y | `no-such`: it |')),
               'a_gap_would_be_seen')
     tap.done()
 
