@@ -288,6 +288,35 @@ a_run_begins_with_clean_memory(void **state)
 	expect_touch(&mapped, touch_never_mapped, "window + 0x2000, which was never mapped");
 }
 
+static char *left; /* in the last frame */
+
+static void
+leaves_something(void *arg)
+{
+	(void)arg;
+	start_machine();
+	left = machine_direct(frame0 + ptoa(511));
+	assert_int_equal(*left, 0);
+	memset(left, 'x', PAGE_SIZE);
+	map(0, 7);
+	assert_int_equal(*at(0), 0);
+	*at(0) = 'y';
+}
+
+/* Searches fork: what a child's runs do to their frames is not seen in the parent, nor the reverse. */
+static void
+a_forked_driver_has_frames_of_its_own(void **state)
+{
+	(void)state;
+	assert_int_equal(run(&direct, leaves_something), SIM_FINISHED);
+	assert_true(hash_in_child(&direct, leaves_something, 1) ==
+		    hash_in_child(&direct, leaves_something, 1));
+	assert_true(hash_in_child(&direct, maps, 1) != 0); /* which clears them */
+	assert_int_equal(left[0], 'x');
+	assert_int_equal(left[PAGE_SIZE - 1], 'x');
+	assert_int_equal(*at(0), 'y');
+}
+
 static void
 impossible_shapes_are_refused(void **state)
 {
@@ -537,6 +566,7 @@ main(void)
 		cmocka_unit_test(wrong_mappings_stop_the_run),
 		cmocka_unit_test(a_run_begins_with_clean_memory),
 		cmocka_unit_test(a_run_with_less_memory_follows_one_with_more),
+		cmocka_unit_test(a_forked_driver_has_frames_of_its_own),
 		cmocka_unit_test(impossible_shapes_are_refused),
 		cmocka_unit_test(parts_are_open_unless_entered_or_debugged),
 		cmocka_unit_test(fast_and_slow_path_interleave),

@@ -43,6 +43,7 @@ static const vm_offset_t bases[] = { 0x80000000, 0x60000000, 0 };
 
 struct sim_memory sim_memory;
 static int frames_fd = -1;
+static pid_t frames_owner; /* the process whose frames these are; a fork's child makes its own */
 static vm_size_t frames_mapped; /* bytes of frames that the host shows */
 static unsigned long *dirty;    /* a bit a frame */
 static unsigned long dirty_end; /* no frame from here on is dirty */
@@ -86,6 +87,7 @@ reserve_all(void)
 	if (mem->base != 0)
 		return (true);
 	frames_fd = memfd_create("cooper-frames", MFD_CLOEXEC);
+	frames_owner = getpid();
 	dirty = host_alloc(howmany(MAX_FRAMES, 8));
 	pages = host_alloc(MAX_PAGES * sizeof(*pages));
 	mem->table = host_alloc(MAX_PAGES * sizeof(*mem->table));
@@ -167,12 +169,26 @@ clear_window(void)
 	npages = 0;
 }
 
+/* A driver has forked since: the frames that are seen here are still the parent's. */
+static void
+leave_frames(void)
+{
+	close(frames_fd);
+	frames_fd = memfd_create("cooper-frames", MFD_CLOEXEC);
+	frames_owner = getpid();
+	frames_mapped = 0;
+	memset(dirty, 0, howmany(dirty_end, 8 * sizeof(*dirty)) * sizeof(*dirty));
+	dirty_end = 0;
+}
+
 void
 memory_reset(void)
 {
 	if (sim_memory.base == 0)
 		return;
 	clear_window();
+	if (frames_owner != getpid())
+		leave_frames();
 	clear_frames();
 	boot_next = sim_memory.base + BOOT_AT;
 	memset((void *)boot_next, 0, boot_cleared - boot_next);
@@ -198,6 +214,7 @@ memory_split(void)
 	off_t at = 0;
 
 	frames_fd = memfd_create("cooper-frames", MFD_CLOEXEC);
+	frames_owner = getpid();
 	if (frames_fd < 0 || ftruncate(frames_fd, (off_t)frames_mapped) != 0)
 		return (false);
 	for (unsigned long f = 0; f < dirty_end; f++)
