@@ -15,6 +15,7 @@ build    | pkg-config        | pkg-config   | finds libraries for meson
 build    | libjansson-dev    | -            | JSON output of the cooper command
 build    | libdw-dev         | -            | functions and lines in the laboratory's explanations
 test     | libcmocka-dev     | -            | the unit tests' framework
+test     | spin              | spin         | verifies the model of the tag protocol
 test     | strace            | strace       | a test records a small build's system calls
 test     | chromium          | chromium     | a test opens the laboratory's page in it
 lint     | clang-format-14   | clang-format-14 | a test checks the tree's formatting
