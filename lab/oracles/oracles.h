@@ -35,6 +35,12 @@ void oracle_broken(enum lab_verdict verdict, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 
 /*
+ * Told of everything that goes from hand to hand, on the fiber that takes or gives it: a zone's item,
+ * an arena's range. For who records a run; NULL otherwise.
+ */
+extern void (*shadow_hands)(const char *of, uint64_t address, uint64_t size, bool out);
+
+/*
  * Who waits for what, and what is free, in one line: "worker 2 sleeps on "btalloc" ...". For
  * verdicts about hangs.
  */

@@ -85,12 +85,22 @@ name_of(unsigned fiber)
 	return (info.name);
 }
 
+void (*shadow_hands)(const char *of, uint64_t address, uint64_t size, bool out);
+
+static void
+tell(const char *of, uintptr_t address, size_t size, bool out)
+{
+	if (shadow_hands != NULL && oracles_on)
+		shadow_hands(of, address, size, out);
+}
+
 void
 shadow_range_out(vmem_t *vm, vmem_addr_t addr, vmem_size_t size)
 {
 	struct arena_shadow *a;
 	unsigned i;
 
+	tell(vm->name, addr, size, true);
 	if (!oracles_on || (a = arena_of(vm, true)) == NULL)
 		return;
 	i = range_at(a, addr);
@@ -117,6 +127,7 @@ shadow_range_in(vmem_t *vm, vmem_addr_t addr, vmem_size_t size)
 	struct arena_shadow *a;
 	unsigned i;
 
+	tell(vm->name, addr, size, false);
 	if (!oracles_on)
 		return;
 	a = arena_of(vm, false);
@@ -434,6 +445,7 @@ shadow_item_out(uma_zone_t zone, void *item, int flags)
 {
 	struct item_shadow *s;
 
+	tell(zone->name, (uintptr_t)item, zone->size, true);
 	if (!oracles_on || zone_of(zone)->ranges)
 		return;
 	s = item_of(zone, item, true);
@@ -487,6 +499,7 @@ shadow_item_in(uma_zone_t zone, void *item)
 {
 	struct item_shadow *s;
 
+	tell(zone->name, (uintptr_t)item, zone->size, false);
 	if (!oracles_on || zone_of(zone)->ranges)
 		return;
 	s = item_of(zone, item, false);
@@ -507,6 +520,7 @@ shadow_item_home(uma_zone_t zone, void *item)
 {
 	struct item_shadow *s;
 
+	tell(zone->name, (uintptr_t)item, zone->size, false);
 	if (oracles_on && (s = item_of(zone, item, false)) != NULL && s->out)
 		item_in(zone, s);
 }

@@ -2,7 +2,10 @@
  * Who did it: the step after which a resource was short until the end, and what happened to an
  * address.
  */
+#include <stdlib.h>
 #include "lab/report/explain.h"
+
+#define HANDS_TOLD 4
 
 int
 last_fall(const struct rec_meter *m, int64_t bound)
@@ -57,24 +60,64 @@ blame_fall(struct explanation *e, unsigned of, const struct rec_meter *m, int64_
 		e->fatal[e->nfatal++] = (struct fatal){ m, (unsigned)point, bound };
 }
 
+/* ---- hands ---------------------------------------------------------------------------------------- */
+
+static unsigned
+hand_node(struct explanation *e, const struct rec_hand *h)
+{
+	unsigned node = add_node(e, NODE_TAKEN,
+	    rec_text(e->r, "step %s, %s on CPU %u", number((int64_t)h->step),
+		fiber_label(e, h->fiber), h->cpu),
+	    rec_text(e->r, "0x%llx + 0x%llx of \"%s\"", (unsigned long long)h->address,
+		(unsigned long long)h->size, rec_string(e->r, h->of)));
+
+	e->nodes[node].step = h->step;
+	e->nodes[node].fiber = h->fiber;
+	e->nodes[node].path = h->path;
+	return (node);
+}
+
 void
 blame_address(struct explanation *e, unsigned of, uint64_t address)
 {
-	unsigned told = 0, node;
+	unsigned told = 0;
 
-	for (unsigned i = e->r->ncalls; i > 0 && told < 4; i--) {
-		const struct rec_call *c = &e->r->calls[i - 1];
+	for (unsigned i = e->r->nhands; i > 0 && told < HANDS_TOLD; i--) {
+		const struct rec_hand *h = &e->r->hands[i - 1];
 
-		if (c->result != address && c->asked != address)
+		if (address - h->address >= MAX(h->size, 1u))
 			continue;
-		node = add_node(e, NODE_TAKEN,
-		    rec_text(e->r, "%s in %s() at step %s", fiber_label(e, c->fiber),
-			rec_string(e->r, c->name), number((int64_t)c->step)),
-		    path_line(e, c->path, 4));
-		e->nodes[node].step = c->step;
-		e->nodes[node].fiber = c->fiber;
-		e->nodes[node].path = c->path;
-		add_edge(e, of, node, c->result == address ? "got by" : "given back by");
+		add_edge(
+		    e, of, hand_node(e, h), h->out ? "was handed out at" : "was given back at");
 		told++;
 	}
+}
+
+static int
+by_address(const void *a, const void *b)
+{
+	const struct rec_hand *p = *(const struct rec_hand *const *)a;
+	const struct rec_hand *q = *(const struct rec_hand *const *)b;
+
+	return (p->address != q->address ? (p->address > q->address) - (p->address < q->address)
+					 : (p > q) - (p < q)); /* they are in the order of time */
+}
+
+void
+blame_owner(struct explanation *e, unsigned of, uint32_t owner)
+{
+	const struct rec_hand **list = rec_alloc((e->r->nhands + 1) * sizeof(*list));
+	unsigned n = 0, told = 0;
+
+	for (unsigned i = 0; i < e->r->nhands; i++)
+		if (e->r->hands[i].of == owner)
+			list[n++] = &e->r->hands[i];
+	qsort(list, n, sizeof(*list), by_address);
+	for (unsigned i = 0; i < n && told < HANDS_TOLD; i++) {
+		if (!list[i]->out || (i + 1 < n && list[i + 1]->address == list[i]->address))
+			continue;
+		add_edge(e, of, hand_node(e, list[i]), "was never given back");
+		told++;
+	}
+	free(list);
 }

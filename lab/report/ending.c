@@ -79,8 +79,7 @@ note_blocked(struct recorder *rec, struct rec_fiber *f, const struct sim_fiber_i
 
 	if (e != NULL)
 		sim_fiber(e->fiber, &holder);
-	/* Who sleeps again and again is now and then found on its way through a lock. */
-	if (f->wait.kind != WAIT_NONE && holder.state == SIM_RUNNABLE)
+	if (holder.state == SIM_RUNNABLE) /* on its way through a lock, as anybody may be found */
 		return;
 	f->wait = (struct rec_wait){ .kind = WAIT_LOCK,
 		.holder = NOBODY,

@@ -13,7 +13,7 @@ static const char *const lead[LAB_VERDICTS] = {
 	[LAB_LIVELOCK] = "Time passes, and nobody gets anywhere.",
 	[LAB_STARVATION] = "One call does not end while others come and go.",
 	[LAB_LOST_WAKEUP] = "A thread sleeps although what it waits for is there.",
-	[LAB_OVERLAP] = "The same memory was handed out twice.",
+	[LAB_OVERLAP] = "Memory was handed out twice, or given back by one who did not have it.",
 	[LAB_FREED] = "Memory was used after it was freed.",
 	[LAB_BAD_TOUCH] = "Memory was touched where none is mapped.",
 	[LAB_RESERVE] = "A reserve fell below what must stay in it.",
@@ -87,21 +87,29 @@ members(const struct explanation *e, unsigned node, uint8_t fibers[SIM_FIBERS])
 	return (n);
 }
 
-/* "since step 8,120 (12.4 ms) in uma_zalloc_arg(), 41 sleeps" */
+static const char *
+in_vain(const struct explanation *e, const struct rec_fiber *f)
+{
+	if (f->wait.sleeps < 2)
+		return ("");
+	if (f->wait.sleeps == 2)
+		return (", woken once in vain");
+	return (rec_string(
+	    e->r, rec_text(e->r, ", woken %s times in vain", number((int64_t)f->wait.sleeps - 1))));
+}
+
+/* "since step 8,120 (12.4 ms) in uma_zalloc_arg(), woken 41 times in vain" */
 static const char *
 since(const struct explanation *e, unsigned fiber)
 {
 	const struct rec_fiber *f = &e->r->fibers[fiber];
 	const struct rec_call *c = rec_current(e->r, f);
 
-	return (rec_string(e->r,
-	    rec_text(e->r, "since step %s (%s)%s%s%s%s", number((int64_t)f->wait.step),
-		duration(e->r->result.now - MIN(f->wait.now, e->r->result.now)),
-		c == NULL ? "" : " in ", c == NULL ? "" : rec_string(e->r, c->name),
-		c == NULL ? "" : "()",
-		f->wait.sleeps > 1 ? rec_string(e->r, rec_text(e->r, ", woken %s times in vain",
-							  number((int64_t)f->wait.sleeps - 1)))
-				   : "")));
+	return (rec_string(
+	    e->r, rec_text(e->r, "since step %s (%s)%s%s%s%s", number((int64_t)f->wait.step),
+		      duration(e->r->result.now - MIN(f->wait.now, e->r->result.now)),
+		      c == NULL ? "" : " in ", c == NULL ? "" : rec_string(e->r, c->name),
+		      c == NULL ? "" : "()", in_vain(e, f))));
 }
 
 static void
@@ -190,18 +198,6 @@ helper_node(struct explanation *e, unsigned resource)
 	add_edge(e, resource, node, "brought back by");
 }
 
-/* What is there but nobody was told of: when it came. */
-static void
-rise_node(struct explanation *e, unsigned resource, const struct want *w)
-{
-	const struct rec_meter *m = resource_meter(e, w);
-	int point = m == NULL ? -1 : last_rise(m, resource_bound(e, w));
-
-	if (point >= 0)
-		add_edge(e, resource, point_node(e, m, (unsigned)point, "free"),
-		    "it came back, and nobody was woken");
-}
-
 /* It is there, and can be used: only nobody was told. */
 static bool
 is_at_hand(const struct node *resource)
@@ -219,14 +215,38 @@ has_end(const struct explanation *e, unsigned resource)
 	return (false);
 }
 
+/* When did what is at hand, and could end the wait, come back? From `node` along its needs. */
+static void
+find_rises(struct explanation *e, unsigned node, uint64_t since, unsigned depth)
+{
+	const struct node *n = &e->nodes[node];
+	const struct rec_meter *m = resource_meter(e, &n->want);
+	int point = -1;
+
+	if (m != NULL && is_at_hand(n))
+		point = last_rise(m, resource_bound(e, &n->want));
+	if (point >= 0 && m->points[point].step >= since && e->nrisen < FATAL_MAX) {
+		e->risen[e->nrisen++] =
+		    (struct fatal){ m, (unsigned)point, resource_bound(e, &n->want) };
+		add_edge(e, node, point_node(e, m, (unsigned)point, "free"),
+		    "it came back, and nobody was woken");
+	}
+	for (unsigned i = 0, all = e->nedges; i < all && depth < 4; i++)
+		if (e->edges[i].from == node && e->nodes[e->edges[i].to].kind == NODE_RESOURCE)
+			find_rises(e, e->edges[i].to, since, depth + 1);
+}
+
 static void
 follow_waiters(struct explanation *e)
 {
 	unsigned n = e->nnodes;
 
 	for (unsigned node = 0; node < n; node++) {
-		struct want w = want_of(&e->r->fibers[e->nodes[node].fiber].wait);
+		struct want w;
 
+		if (e->waiter_of[e->nodes[node].fiber] != node + 1) /* find_callers() */
+			continue;
+		w = want_of(&e->r->fibers[e->nodes[node].fiber].wait);
 		add_edge(e, node, resource_node(e, &w), "waits for");
 	}
 	mark_circles(e);
@@ -236,14 +256,43 @@ follow_waiters(struct explanation *e)
 		if (e->nodes[e->edges[i].from].kind != NODE_WAITER || has_end(e, to) ||
 		    e->nodes[to].want.kind == WAIT_LOCK)
 			continue;
-		if (is_at_hand(&e->nodes[to]))
-			rise_node(e, to, &e->nodes[to].want);
-		else
+		if (e->r->result.verdict == LAB_LOST_WAKEUP)
+			find_rises(e, to, e->nodes[e->edges[i].from].step, 0);
+		else if (!is_at_hand(&e->nodes[to]))
 			helper_node(e, to);
 	}
 }
 
+/* Nobody waits: those whose call does not end. */
+static void
+find_callers(struct explanation *e)
+{
+	for (unsigned i = 0; i < e->r->nfibers; i++) {
+		const struct rec_fiber *f = &e->r->fibers[i];
+		const struct rec_call *c = rec_current(e->r, f);
+		unsigned node;
+
+		if (c == NULL || f->state == SIM_ENDED)
+			continue;
+		node = add_node(e, NODE_WAITER, rec_text(e->r, "%s", fiber_label(e, i)),
+		    rec_text(e->r, "in %s() since step %s", rec_string(e->r, c->name),
+			number((int64_t)c->step)));
+		e->nodes[node].fiber = (uint8_t)i;
+		e->nodes[node].step = c->step;
+		e->nodes[node].path = f->path;
+	}
+}
+
 /* ---- findings that are no waits -------------------------------------------------------------------------------- */
+
+/* The name in quotes that a finding's line has; 0: none. */
+static uint32_t
+quoted(const struct explanation *e, const char *line)
+{
+	const char *from = strchr(line, '"'), *to = from == NULL ? NULL : strchr(from + 1, '"');
+
+	return (to == NULL ? 0 : rec_text(e->r, "%.*s", (int)(to - from - 1), from + 1));
+}
 
 static void
 place_node(struct explanation *e)
@@ -273,6 +322,8 @@ place_node(struct explanation *e)
 	}
 	if (hex != NULL)
 		blame_address(e, node, strtoull(hex, NULL, 16));
+	else if (res->verdict == LAB_ACCOUNT)
+		blame_owner(e, node, quoted(e, res->line));
 }
 
 static bool
@@ -287,12 +338,19 @@ is_about_waiting(enum lab_verdict verdict)
 static void
 say_waiters(const struct explanation *e, struct writer *w, unsigned node)
 {
-	uint8_t fibers[SIM_FIBERS];
+	uint8_t fibers[SIM_FIBERS] = { 0 };
 	unsigned n = members(e, node, fibers);
 	const struct rec_wait *wait = &e->r->fibers[fibers[0]].wait;
-	struct want want = want_of(wait);
-	const char *channel = rec_string(e->r, wait->channel);
+	struct want want;
+	const char *channel;
 
+	if (n == 0) { /* find_callers() */
+		say(w, " %s is %s.", rec_string(e->r, e->nodes[node].title),
+		    rec_string(e->r, e->nodes[node].detail));
+		return;
+	}
+	want = want_of(wait);
+	channel = rec_string(e->r, wait->channel);
 	say(w, " %s wait%s for %s", rec_string(e->r, e->nodes[node].title), n == 1 ? "s" : "",
 	    resource_name(e, &want));
 	if (*channel != '\0')
@@ -349,14 +407,13 @@ static void
 say_resource(const struct explanation *e, struct writer *w, unsigned node, uint64_t *said)
 {
 	const struct node *n = &e->nodes[node];
-	const struct rec_meter *m = resource_meter(e, &n->want);
-	int point;
 
-	if (m != NULL)
+	if (resource_meter(e, &n->want) != NULL)
 		say(w, " There: %s.", rec_string(e->r, n->detail));
 	say_needs(e, w, node, said);
-	if (m != NULL && is_at_hand(n) && (point = last_rise(m, resource_bound(e, &n->want))) >= 0)
-		say_point(e, w, "Nobody was woken when it came back", m, (unsigned)point);
+	if (resource_meter(e, &n->want) != NULL && is_at_hand(n) &&
+	    e->r->result.verdict != LAB_LOST_WAKEUP)
+		say(w, " Yet each try for it fails, or has not come to its turn.");
 }
 
 static const char *
@@ -373,6 +430,9 @@ say_the_end(const struct explanation *e, struct writer *w)
 
 	for (unsigned i = 0; i < e->nfatal; i++)
 		say_point(e, w, fell(&e->fatal[i]), e->fatal[i].meter, e->fatal[i].point);
+	for (unsigned i = 0; i < e->nrisen; i++)
+		say_point(e, w, "Nobody was woken when it came back", e->risen[i].meter,
+		    e->risen[i].point);
 	for (unsigned i = 0; i < e->nnodes; i++)
 		wanted |= e->nodes[i].kind == NODE_HELPER && e->nodes[i].want.kind == WAIT_NONE &&
 			  e->nodes[i].fiber == NOBODY;
@@ -417,8 +477,6 @@ paragraph(const struct explanation *e)
 	if (w.to == NULL)
 		abort();
 	say(&w, "%s", lead[res->verdict]);
-	if (is_about_waiting(res->verdict) && res->line[0] != '\0')
-		say(&w, " The finding: %s.", res->line);
 	if (is_about_waiting(res->verdict))
 		say_waiting(e, &w);
 	else if (res->verdict != LAB_HELD)
@@ -444,6 +502,8 @@ explain(struct recording *r, struct symbols *symbols)
 	e->symbols = symbols;
 	if (is_about_waiting(r->result.verdict)) {
 		find_waiters(e, false);
+		if (e->nnodes == 0)
+			find_callers(e);
 		if (e->nnodes == 0) /* else these wait for those */
 			find_waiters(e, true);
 		follow_waiters(e);

@@ -70,6 +70,8 @@ struct explanation {
 	unsigned nedges;
 	struct fatal fatal[FATAL_MAX];
 	unsigned nfatal;
+	struct fatal risen[FATAL_MAX]; /* LOST_WAKEUP: what came back, and nobody was woken */
+	unsigned nrisen;
 	uint8_t waiter_of[SIM_FIBERS]; /* the node that a fiber is in, + 1; 0: none */
 };
 
@@ -117,7 +119,9 @@ void blame_fall(struct explanation *e, unsigned of, const struct rec_meter *m, i
 /* A node for a point, with who did it through which calls. */
 unsigned point_node(
     struct explanation *e, const struct rec_meter *m, unsigned point, const char *what);
-/* Under `of`: which operations had an address as their argument or result, latest first. */
+/* Under `of`: who last took and gave back what an address lies in, latest first. */
 void blame_address(struct explanation *e, unsigned of, uint64_t address);
+/* Under `of`: what of this zone or arena was taken and never given back. */
+void blame_owner(struct explanation *e, unsigned of, uint32_t owner);
 
 #endif

@@ -2,7 +2,7 @@
  * A report as JSON: what --json prints and what the page carries. docs/laboratory.md names the keys.
  *
  * Meters with many points are thinned: of each of SLICES equal parts of the run the first, the least,
- * the largest and the last stay, and all that a fatal step is about. "changes" is how many there were.
+ * the largest and the last stay, and all that a marked step is about. "changes" is how many there were.
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -141,10 +141,14 @@ set_run(const struct output *o, json_t *to)
 /* ---- meters -------------------------------------------------------------------------------------------------- */
 
 static bool
-is_fatal(const struct output *o, const struct rec_meter *m, unsigned point)
+is_marked(const struct output *o, const struct rec_meter *m, unsigned point)
 {
 	const struct explanation *e = o->report->explanation;
 
+	for (unsigned i = 0; i < e->nrisen; i++)
+		if (e->risen[i].meter == m &&
+		    (e->risen[i].point == point || e->risen[i].point == point + 1))
+			return (true);
 	for (unsigned i = 0; i < e->nfatal; i++)
 		if (e->fatal[i].meter == m &&
 		    (e->fatal[i].point == point || e->fatal[i].point == point + 1))
@@ -183,7 +187,7 @@ points(struct output *o, const struct rec_meter *m)
 	for (unsigned i = 0; i < m->n; i++) {
 		const struct rec_point *p = &m->points[i];
 
-		if (stays[i] || is_fatal(o, m, i))
+		if (stays[i] || is_marked(o, m, i))
 			json_array_append_new(list,
 			    json_pack("[I I I I o o]", (json_int_t)p->step, (json_int_t)p->value,
 				(json_int_t)p->fiber, (json_int_t)p->cpu, text_or_null(o, p->call),
@@ -337,14 +341,14 @@ explanation(struct output *o)
 	    "{so so so}", "paragraph", json_text(e->paragraph), "nodes", nodes, "edges", edges));
 }
 
+/* Steps that matter: points of meters, and how much there should have been. */
 static json_t *
-fatal_steps(struct output *o)
+marked_steps(struct output *o, const struct fatal *steps, unsigned n)
 {
-	const struct explanation *e = o->report->explanation;
 	json_t *list = json_array();
 
-	for (unsigned i = 0; i < e->nfatal; i++) {
-		const struct fatal *f = &e->fatal[i];
+	for (unsigned i = 0; i < n; i++) {
+		const struct fatal *f = &steps[i];
 		const struct rec_point *p = &f->meter->points[f->point];
 
 		json_array_append_new(
@@ -362,11 +366,13 @@ json_t *
 report_json(const struct report *report)
 {
 	struct output o = { report, report->recording, json_object() };
+	const struct explanation *e = report->explanation;
 	json_t *j = json_object();
 
 	set_run(&o, j);
 	json_object_set_new(j, "explanation", explanation(&o));
-	json_object_set_new(j, "fatal", fatal_steps(&o));
+	json_object_set_new(j, "fatal", marked_steps(&o, e->fatal, e->nfatal));
+	json_object_set_new(j, "risen", marked_steps(&o, e->risen, e->nrisen));
 	json_object_set_new(j, "fibers", fibers(&o));
 	json_object_set_new(j, "cpus", report_cpus(report));
 	json_object_set_new(j, "meters", meters(&o));

@@ -125,7 +125,7 @@ look_at_objects(struct recorder *rec, const struct sim_event *event, uint32_t *p
 	LIST_EACH (l, &vmem_arenas) {
 		const struct vmem *vm = list_entry(l, struct vmem, link);
 
-		w = watch(rec, vm, &hint, METER_ARENA, "arena", vm->name, "free");
+		w = watch(rec, vm, &hint, METER_ARENA, "arena", vm->name, "units");
 		if (w != NULL)
 			note_value(rec, w->meter, (int64_t)(vm->size - vm->inuse), event, path);
 	}

@@ -111,6 +111,21 @@ resource_name(const struct explanation *e, const struct want *w)
 	}
 }
 
+/* ", 0 + 254 by domain" */
+static const char *
+by_domain(const struct explanation *e, const struct want *w)
+{
+	char text[120] = "";
+	size_t len = 0;
+
+	for (unsigned i = 0; w->kind == WAIT_PAGES && e->r->ndomains > 1 && i < e->r->ndomains; i++)
+		if (len < sizeof(text))
+			len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%s",
+			    i == 0 ? ", by domain " : " + ",
+			    number((int64_t)e->r->domains[i].free));
+	return (rec_string(e->r, rec_text(e->r, "%s", text)));
+}
+
 /* "0 free in slabs, 8 are kept for a refill" */
 static uint32_t
 amounts(const struct explanation *e, const struct want *w)
@@ -132,8 +147,9 @@ amounts(const struct explanation *e, const struct want *w)
 			    : rec_text(e->r, "%s free in slabs", number(have)));
 	}
 	if (have < bound)
-		return (rec_text(e->r, "%s %s free, %s needed", number(have), unit, number(bound)));
-	return (rec_text(e->r, "%s %s free, enough", number(have), unit));
+		return (rec_text(e->r, "%s %s free%s, %s needed", number(have), unit,
+		    by_domain(e, w), number(bound)));
+	return (rec_text(e->r, "%s %s free%s, enough", number(have), unit, by_domain(e, w)));
 }
 
 /* ---- nodes ------------------------------------------------------------------------------------------------ */

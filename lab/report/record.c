@@ -4,6 +4,7 @@
  * locks, since nobody else runs.
  */
 #include <string.h>
+#include "lab/oracles/oracles.h"
 #include "lab/report/record.h"
 #include "lab/report/report_int.h"
 #include "lab/search/search.h"
@@ -65,6 +66,18 @@ kind_of(const struct waitq *q)
 	return (WAIT_OTHER);
 }
 
+/* Who waits for pages sleeps until there is one, again and again: what is needed its call knows. */
+static uint64_t
+need_of(const struct recorder *rec, unsigned fiber, enum wait_kind kind, uint64_t told)
+{
+	const struct rec_call *c = rec_current(rec->r, &rec->r->fibers[fiber]);
+
+	if (kind != WAIT_PAGES || c == NULL ||
+	    strncmp(rec_string(rec->r, c->name), "kmem_", 5) != 0)
+		return (told);
+	return (MAX(told, howmany(c->asked, PAGE_SIZE)));
+}
+
 static void
 note_sleep(struct recorder *rec, const struct sim_event *event, uint32_t path)
 {
@@ -85,7 +98,7 @@ note_sleep(struct recorder *rec, const struct sim_event *event, uint32_t path)
 		w.channel = rec_text(rec->r, "%s", queue->name);
 		if (w.kind == WAIT_ARENA || w.kind == WAIT_LIMIT)
 			w.owner = names_owner(rec->names, queue);
-		w.need = waiter->need;
+		w.need = need_of(rec, event->fiber, (enum wait_kind)w.kind, waiter->need);
 	}
 	if (old->kind == w.kind && old->channel == w.channel && old->owner == w.owner) {
 		w.step = old->step;
@@ -172,6 +185,27 @@ on_event(void *arg, const struct sim_event *event)
 		meters_look(rec, event);
 }
 
+/* The run that is being recorded: shadow_hands() has no argument of ours. */
+static struct recorder *recording_now;
+
+static void
+on_hand(const char *of, uint64_t address, uint64_t size, bool out)
+{
+	struct recorder *rec = recording_now;
+	struct sim_fiber_info info;
+	struct rec_hand h = { .step = sim_steps(),
+		.address = address,
+		.size = size,
+		.of = rec_text(rec->r, "%s", of),
+		.path = record_path(rec, sim_self()),
+		.fiber = (uint8_t)sim_self(),
+		.out = out };
+
+	sim_fiber(sim_self(), &info);
+	h.cpu = (uint8_t)info.cpu;
+	REC_PUSH(rec->r->hands, rec->r->nhands, rec->r->hands_room, h);
+}
+
 static void
 on_started(void *arg)
 {
@@ -187,7 +221,10 @@ record_run(struct recording *r, struct symbols *symbols)
 	struct recorder rec = { .r = r, .names = names_new(r, symbols) };
 	struct lab_observer observer = { .event = on_event, .started = on_started, .arg = &rec };
 
+	recording_now = &rec;
+	shadow_hands = on_hand;
 	lab_run(&r->spec, replay_strategy(&r->schedule), &observer, NULL, &r->result);
+	shadow_hands = NULL;
 	record_ending(&rec);
 	names_free(rec.names);
 }

@@ -304,6 +304,7 @@ recording_free(struct recording *r)
 	free(r->events);
 	free(r->meters);
 	free(r->calls);
+	free(r->hands);
 	free(r->zones);
 	free(r->arenas);
 	free(r->domains);

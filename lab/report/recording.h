@@ -67,6 +67,16 @@ struct rec_call {
 	uint8_t fiber;
 };
 
+/* ---- hands: items and ranges that were taken and given back ------------------------------------------- */
+
+struct rec_hand {
+	uint64_t step, address, size;
+	uint32_t of; /* the zone's or arena's name */
+	uint32_t path;
+	uint8_t fiber, cpu;
+	bool out;
+};
+
 /* ---- fibers and the end -------------------------------------------------------------------------- */
 
 enum wait_kind {
@@ -133,6 +143,8 @@ struct recording {
 	unsigned nmeters, meters_room;
 	struct rec_call *calls;
 	unsigned ncalls, calls_room;
+	struct rec_hand *hands;
+	unsigned nhands, hands_room;
 	struct rec_fiber fibers[SIM_FIBERS];
 	unsigned nfibers;
 
