@@ -130,6 +130,19 @@ kmem_pages_available(unsigned long n, struct domain_iter *it, int flags, int *fi
 	return (sum >= n);
 }
 
+/*
+ * An attempt has failed for want of n pages: sleep until some have come back. Not if there are enough of
+ * them now: they were not taken, so nobody will give them back.
+ */
+static void
+wait_for_pages(int domain, unsigned long n, struct domain_iter *it, int flags, uint64_t frees)
+{
+	int first;
+
+	if (!kmem_pages_available(n, it, flags, &first))
+		vm_wait_free(domain, PAGE_SYSTEM, frees);
+}
+
 /* ---- kmem_malloc ---------------------------------------------------------------------------------- */
 
 static vm_offset_t
@@ -176,7 +189,7 @@ attempt_waiting(struct domain_iter *it, vm_size_t size, int flags, unsigned roun
 	kmem_wait_begin(&w, KMEM_WAIT_KVA);
 	for (unsigned round = 0; va == 0 && (rounds == 0 || round < rounds); round++) {
 		if (lack == LACK_PAGES)
-			vm_wait_free(domain, PAGE_SYSTEM, frees);
+			wait_for_pages(domain, atop(size), it, flags, frees);
 		else
 			kmem_wait(&w, size);
 		frees = vm_page_frees(domain);
@@ -339,7 +352,7 @@ kmem_back_domain(vm_offset_t addr, vm_size_t size, int domain, int flags)
 		if ((flags & M_NOWAIT) != 0)
 			return (COOPER_ENOMEM);
 		if (swept)
-			vm_wait_free(domain, PAGE_SYSTEM, frees);
+			wait_for_pages(domain, atop(size), &it, flags, frees);
 		else
 			(void)page_daemon_pass(domain, PRESSURE_SEVERE);
 		swept = true;
