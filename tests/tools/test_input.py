@@ -10,10 +10,10 @@ from tools import Cooper, arguments
 
 
 def bad_commands(c):
-    c.refuses('no_command', says=['run, stat', 'help'])
-    c.refuses('unknown_command', 'frobnicate', says=['frobnicate', 'run, stat, help'])
+    c.refuses('no_command', says=['run, stat, lab', 'help'])
+    c.refuses('unknown_command', 'frobnicate', says=['frobnicate', 'run, stat, lab, help'])
     c.refuses('version_and_more', '--version', 'now')
-    c.refuses('help_about_nothing_known', 'help', 'lunch', says=['lunch', 'run, stat, help'])
+    c.refuses('help_about_nothing_known', 'help', 'lunch', says=['lunch', 'run, stat, lab, help'])
     c.refuses('help_takes_one', 'help', 'run', 'stat')
 
 

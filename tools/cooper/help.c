@@ -7,13 +7,16 @@
 static const char overview[] =
     "usage: cooper run [OPTION]... -- COMMAND [ARGUMENT]...\n"
     "       cooper stat [-z] [-m] [-v] [-w] [--json] PID|FILE\n"
+    "       cooper lab list | run | replay | hunt | compare | soak | help\n"
     "       cooper help [COMMAND]\n"
     "       cooper --version\n"
     "\n"
-    "cooper runs unchanged programs on Cooper's memory allocator and shows what they hold.\n"
+    "cooper runs unchanged programs on Cooper's memory allocator and shows what they hold. Its\n"
+    "laboratory runs the allocator under schedules that it chooses.\n"
     "\n"
     "  run    run a program, and the programs that it starts, on Cooper\n"
     "  stat   show zones, malloc types, arenas and sleepers of a process or of a run\n"
+    "  lab    find, replay and explain schedules that break a promise (cooper lab help)\n"
     "  help   this text, or all about one command\n"
     "\n"
     "Options may also come from the environment variable COOPER_OPTIONS (cooper help run).\n"
@@ -113,10 +116,13 @@ static const char stat_text[] =
     "read, a damaged or foreign file. Damage that is met inside a process is a line of the "
     "output.\n";
 
-static const char help_text[] =
-    "usage: cooper help [COMMAND]\n"
-    "\n"
-    "Show all about one command, run or stat; without one, the overview.\n";
+static const char help_text[] = "usage: cooper help [COMMAND]\n"
+				"\n"
+				"Show all about one command, run or stat; without one, the "
+				"overview. The laboratory has a help\n"
+				"of its own: cooper lab help.\n";
+
+static const char lab_text[] = "The laboratory has a help of its own: cooper lab help.\n";
 
 void
 help_command(const char *command)
@@ -127,10 +133,12 @@ help_command(const char *command)
 		fputs(run_text, stdout);
 	else if (strcmp(command, "stat") == 0)
 		fputs(stat_text, stdout);
+	else if (strcmp(command, "lab") == 0)
+		fputs(lab_text, stdout);
 	else if (strcmp(command, "help") == 0)
 		fputs(help_text, stdout);
 	else
-		refuse("help: unknown command %s; known are run, stat, help", command);
+		refuse("help: unknown command %s; known are run, stat, lab, help", command);
 }
 
 int

@@ -61,10 +61,11 @@ main(int argc, char **argv)
 	static const struct {
 		const char *name;
 		int (*fn)(int, char **);
-	} commands[] = { { "run", run }, { "stat", stat_command }, { "help", help } };
+	} commands[] = { { "run", run }, { "stat", stat_command }, { "lab", lab_command },
+		{ "help", help } };
 
 	if (argc < 2)
-		refuse("a command is missing: run, stat or help");
+		refuse("a command is missing: run, stat, lab or help");
 	if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0) {
 		if (argc > 2)
 			refuse("--version takes nothing after it, not %s", argv[2]);
@@ -76,5 +77,5 @@ main(int argc, char **argv)
 	for (size_t i = 0; i < nitems(commands); i++)
 		if (strcmp(argv[1], commands[i].name) == 0)
 			return (commands[i].fn(argc - 1, argv + 1));
-	refuse("unknown command %s; known are run, stat, help, --version", argv[1]);
+	refuse("unknown command %s; known are run, stat, lab, help, --version", argv[1]);
 }

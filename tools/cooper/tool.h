@@ -6,7 +6,7 @@
  *	run.c      cooper run: check everything, start the command, pass on signals and its status
  *	options.c    its options, and what COOPER_OPTIONS becomes
  *	program.c    can the command's program run on Cooper?
- *	preload.c    where the library is
+ *	preload.c    where the library is, and other things that belong to the command
  *	watch.c      the board of the run: live progress, hangs
  *	stat.c     cooper stat: a process or a file, as tables or JSON
  *	target.c     a process's statistics root, by its maps and symbol tables
@@ -37,6 +37,7 @@ void help_command(const char *command);
 /* ---- subcommands: argv[0] is their name; they return the exit status ---- */
 int run(int argc, char **argv);
 int stat_command(int argc, char **argv);
+int lab_command(int argc, char **argv);
 /* The complaint of getopt_long() about argv[optind - 1], in one line. */
 NORETURN void refuse_option(const char *command, char **argv, int answer, const char *known);
 
@@ -54,6 +55,8 @@ void run_options(int argc, char **argv, struct run_options *o);
 char *program_find(const char *name); /* its path, searched as execvp would; or refuses */
 void program_check(const char *path); /* refuses what the library cannot be preloaded into */
 char *preload_library(void);          /* path of libcooper-malloc.so; or refuses */
+/* The first of the places that exists: relative ones begin where this command is. NULL: none. */
+char *beside_command(const char *command, const char *const *places, unsigned n);
 
 /* ---- watch.c ---- */
 struct watch;
