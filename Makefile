@@ -5,11 +5,12 @@ CONFIGURE = [ -f $(B)/build.ninja ] || meson setup $(B) $(MESON_ARGS)
 NINJA = ninja -C $(B) $(NINJA_ARGS)
 
 .DEFAULT_GOAL := build
-.PHONY: help build run test soak bench install clean
+.PHONY: help build run lab test soak bench install clean
 
 help:
 	@echo 'make build   build the libraries and the command'
 	@echo 'make run     a real parallel build in which every process takes its memory from Cooper'
+	@echo 'make lab     a hang found, explained and ruled out; under a minute'
 	@echo 'make test    all tests; under ten minutes on two cores'
 	@echo 'make soak    the tests that take longer'
 	@echo 'make bench   measure Cooper against other allocators; writes build/bench.json'
@@ -26,6 +27,12 @@ run:
 	@$(CONFIGURE)
 	@$(NINJA)
 	@scripts/run.sh $(B)
+
+lab:
+	@scripts/deps.sh build test
+	@$(CONFIGURE)
+	@$(NINJA)
+	@scripts/lab.sh $(B)
 
 test:
 	@scripts/deps.sh build test lint programs
