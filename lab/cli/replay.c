@@ -48,9 +48,7 @@ show(const struct args *a, const struct file_run *run, const struct report *repo
 	printf("\n%s at step %" PRIu64 ", hash %016" PRIx64 ", %u deviations: %s\n\n",
 	    lab_verdict_names[result->verdict], result->steps, result->hash, run->schedule.n,
 	    result->line);
-	if (!report_steps(report, stdout, from, a->to, isatty(STDOUT_FILENO)))
-		printf("no step from %" PRIu64 " on: it ended at step %" PRIu64 "\n", from,
-		    result->steps);
+	report_steps(report, stdout, from, a->to, isatty(STDOUT_FILENO));
 	putchar('\n');
 	report_print(report, stdout);
 }
@@ -75,6 +73,9 @@ replay_command(int argc, char **argv)
 	report = report_make(&run.spec, &run.schedule);
 	result = *report_result(report);
 	must_be_the_same(a.rest[0], &run, &result);
+	if (a.from > result.steps)
+		refuse("replay: --from %" PRIu64 ": the run ended at step %" PRIu64, a.from,
+		    result.steps);
 	if (a.html != NULL)
 		page_save(a.html, report);
 	if (a.json) {

@@ -49,7 +49,7 @@ static void
 pageout(void *arg)
 {
 	(void)arg;
-	for (unsigned pass = lab_scale(1, 3); pass > 0; pass--)
+	for (unsigned pass = lab_scale(1, 8); pass > 0; pass--)
 		lab_reclaim();
 }
 
@@ -86,5 +86,5 @@ finish(void)
 
 LAB_SCENARIO(btalloc, .name = "btalloc",
     .about = "a build goes on while drains look for idle slabs: PR 248008", .direct_map_too = true,
-    .setup = setup, .finish = finish,
+    .max_steps = 500000, .setup = setup, .finish = finish,
     .sees = (const char *const[]){ "drain_ignores_reserve", NULL });

@@ -76,7 +76,7 @@ def runs(lab):
               '--cpus', '3', '--domains', '2', '--physmem', '4M', '--kva', '8M',
               says=['amd64, 3 CPUs, 2 domains, memory 4M, KVA 8M'])
     lab.gives(BROKEN, 'a_fault_hangs', *HANG, '--save', 'hang.lab', says=['BROKEN', 'cooper lab replay'])
-    lab.gives(BROKEN, 'its_file_replays', 'replay', 'hang.lab', says=['1 deviation'][:0])
+    lab.gives(BROKEN, 'its_file_replays', 'replay', 'hang.lab', says=['deviations'])
     found = lab.json(BROKEN, 'run_json', *HANG, '--save', 'hang.lab')
     broken, smaller = found['broken'], found['smaller']
     lab.check(not found['held'] and found['file'] == 'hang.lab', 'json_says_so', found.keys())
@@ -89,24 +89,30 @@ def runs(lab):
     once = lab.json(BROKEN, 'the_seed_finds_it_alone', *HANG, '--save', 'hang.lab', '--seed',
                     str(broken['run']['seed']), '--schedules', '1')
     lab.check(once['broken']['result'] == broken['result'], 'and_it_is_the_same_run')
+    lab.gives(BROKEN, 'some_steps', 'replay', 'hang.lab', '--from', '100', '--to', '120')
     lab.gives(BROKEN, 'a_page', 'replay', 'hang.lab', '--html', 'page.html')
     with open('page.html') as page:
         lab.check('<html' in page.read(), 'the_page_is_one')
 
 
 def campaigns(lab):
-    whole = lab.json(BROKEN, 'hunt_one_shard', 'hunt', '--budget', '1', '--shard', '1/20')
-    with open('1.json', 'w') as file:
-        json.dump(whole, file)
-    other = lab.json(lab.run('hunt', '--budget', '1', '--shard', '2/20')[0], 'another_shard', 'hunt',
-                     '--budget', '1', '--shard', '2/20')
-    with open('2.json', 'w') as file:
-        json.dump(other, file)
-    both = lab.json(lab.run('hunt', '--merge', '1.json', '2.json')[0], 'merged', 'hunt', '--merge',
-                    '1.json', '2.json')
-    lab.check(len(both['results']) == len(whole['results']) + len(other['results']) and
+    shards = []
+    for n in (1, 2):
+        # Two faults and a scenario each; whether a second is enough for them depends on the machine.
+        got, out, err = lab.run('hunt', '--budget', '2', '--shard', f'{n}/20', '--json')
+        shards.append(json.loads(out))
+        lab.check(got in (HELD, BROKEN) and shards[-1]['results'], f'hunt_of_shard_{n}', got, err)
+        with open(f'{n}.json', 'w') as file:
+            file.write(out)
+    lab.check(any(one.get('fault') == 'drain_ignores_reserve' and one['found'] and one['seconds'] < 2
+                  for one in shards[0]['results']), 'r358097_is_found_within_two_seconds',
+              shards[0]['results'])
+    got, out, err = lab.run('hunt', '--merge', '1.json', '2.json', '--json')
+    both = json.loads(out)
+    lab.check(len(both['results']) == sum(len(shard['results']) for shard in shards) and
               both['shards'] == ['1/20', '2/20'], 'nothing_is_lost_by_merging', both['shards'])
-    compared = lab.json(HELD, 'compare', 'compare', 'btalloc', '--schedules', '30')
+    lab.check('faults found' in lab.run('hunt', '--merge', '1.json', '2.json')[1], 'merged_table')
+    compared = lab.json(HELD, 'compare', 'compare', 'btalloc', '--schedules', '100')
     rows = {row['name']: row for row in compared['remedies']}
     lab.check(rows['r358097']['hangs'] > 0, 'the_bug_hangs', rows['r358097'])
     for name in ('nofree', 'nofree-no-dmap', 'shipped'):
@@ -120,12 +126,12 @@ def campaigns(lab):
 
 def soaks(lab):
     first = lab.json(HELD, 'soak', 'soak', '--points', '300000', '--state', 'soak.json')
-    second = lab.json(HELD, 'soak_goes_on', 'soak', '--points', '900000', '--state', 'soak.json')
+    second = lab.json(HELD, 'soak_goes_on', 'soak', '--points', str(first['points'] + 1),
+                      '--state', 'soak.json')
     lab.check(second['points'] > first['points'] >= 300000 and second['next'] > first['next'],
               'it_goes_on_where_it_was', first, second)
-    whole = lab.json(HELD, 'soak_in_one_go', 'soak', '--points', '900000', '--jobs', '1', '--state',
-                     'whole.json')
-    lab.check(whole['points'] >= 900000, 'and_in_one_go', whole)
+    done = lab.json(HELD, 'soak_is_done', 'soak', '--points', '1', '--state', 'soak.json')
+    lab.check(done['next'] == second['next'], 'and_does_nothing_more', done)
 
 
 def bad_input(lab):
