@@ -157,6 +157,16 @@ find_waiters(struct explanation *e, bool scenario)
 
 /* ---- who could help ---------------------------------------------------------------------------------------- */
 
+/* One of find_callers(): it runs, and comes to no end. */
+static bool
+is_stuck(const struct explanation *e, unsigned fiber)
+{
+	for (unsigned i = 0; i < e->nnodes; i++)
+		if (e->nodes[i].kind == NODE_WAITER && e->nodes[i].fiber == fiber)
+			return (true);
+	return (false);
+}
+
 /* "1 thread has ended, 3 wait themselves"; true if somebody is left who could. */
 static bool
 who_could(const struct explanation *e, char *text, size_t size)
@@ -169,7 +179,7 @@ who_could(const struct explanation *e, char *text, size_t size)
 
 		if (f->state == SIM_ENDED)
 			ended++;
-		else if (waits(f))
+		else if (waits(f) || is_stuck(e, i))
 			waiting++;
 		else if (!f->daemon && able++ == 0)
 			one = fiber_label(e, i);
@@ -261,6 +271,31 @@ follow_waiters(struct explanation *e)
 		else if (!is_at_hand(&e->nodes[to]))
 			helper_node(e, to);
 	}
+}
+
+/* Nobody sleeps for it, but this is short; so it is what the first of those who do not advance lacks. */
+static void
+find_shortages(struct explanation *e)
+{
+	static const uint8_t kinds[] = { WAIT_TAGS, WAIT_KVA, WAIT_PAGES };
+	unsigned all = e->nnodes;
+
+	for (unsigned i = 0; i < all; i++)
+		if (e->nodes[i].kind == NODE_RESOURCE && e->nodes[i].is_short &&
+		    resource_meter(e, &e->nodes[i].want) != NULL)
+			return;
+	for (unsigned i = 0; i < nitems(kinds) && all > 0; i++) {
+		struct want w = { .kind = kinds[i], .need = 1 };
+		unsigned resource;
+
+		if (resource_meter(e, &w) == NULL || !resource_short(e, &w))
+			continue;
+		resource = resource_node(e, &w);
+		add_edge(e, 0, resource, "lacks");
+		if (!has_end(e, resource))
+			helper_node(e, resource);
+	}
+	mark_circles(e);
 }
 
 /* Nobody waits: those whose call does not end. */
@@ -409,7 +444,7 @@ say_resource(const struct explanation *e, struct writer *w, unsigned node, uint6
 	const struct node *n = &e->nodes[node];
 
 	if (resource_meter(e, &n->want) != NULL)
-		say(w, " There: %s.", rec_string(e->r, n->detail));
+		say(w, " Of %s: %s.", rec_string(e->r, n->title), rec_string(e->r, n->detail));
 	say_needs(e, w, node, said);
 	if (resource_meter(e, &n->want) != NULL && is_at_hand(n) &&
 	    e->r->result.verdict != LAB_LOST_WAKEUP)
@@ -507,6 +542,8 @@ explain(struct recording *r, struct symbols *symbols)
 		if (e->nnodes == 0) /* else these wait for those */
 			find_waiters(e, true);
 		follow_waiters(e);
+		if (r->result.verdict == LAB_LIVELOCK || r->result.verdict == LAB_STARVATION)
+			find_shortages(e);
 	} else if (r->result.verdict != LAB_HELD) {
 		place_node(e);
 		mark_circles(e);

@@ -106,6 +106,9 @@ note_sleep(struct recorder *rec, const struct sim_event *event, uint32_t path)
 		w.sleeps = old->sleeps;
 	}
 	w.sleeps++;
+	/* A pass is one step of waiting for something: that stays what it waits for. */
+	if (w.kind == WAIT_PASS && old->kind != WAIT_NONE && old->kind != WAIT_PASS)
+		return;
 	*old = w;
 }
 

@@ -11,7 +11,7 @@
 #include "lab/run.h"
 #include "stats/stats.h"
 
-#define PATH_MAX_DEPTH 24
+#define PATH_MAX_DEPTH 40
 #define EVENTS_MAX     (4u << 20) /* kept at most: of longer runs, the latest */
 #define NOBODY         UINT8_MAX  /* no fiber */
 
