@@ -1,17 +1,18 @@
 /*
  * The kernel build: a recorded parallel build, played by several workers at once (make -jN), each of
- * which waits for the disk now and then, while a page daemon takes memory back from the caches and from
- * all zones. In a real build it is programs' own memory, which is not played here, that makes it do so.
+ * which waits for the disk now and then, while a page daemon takes memory back from all zones. In a
+ * real build it is programs' own memory, which is not played here, that makes it do so.
  *
- * Each worker starts programs: their address spaces, libraries and first files. So kernel memory grows
- * piece by piece, and slabs of boundary tags with it, under passes that follow each other.
+ * Programs start and end: address spaces, libraries, files. So kernel memory grows and shrinks piece
+ * by piece, and slabs of boundary tags with it, under passes that follow each other. There is memory
+ * enough for all workers; few of them, so that none is left to help when each wants a tag.
  */
 #include "lab/lab.h"
 #include "workloads/build.h"
 
-#define WORKERS 6
-#define EVENTS  100 /* of a job: how it starts */
-#define PASSES  40  /* the shortage lasts so long at most */
+#define WORKERS 3
+#define EVENTS  300 /* of a job: the driver has started its compiler */
+#define PASSES  200 /* the shortage lasts so long at most */
 #define DISK_US 100 /* how long the disk takes, at most */
 
 LAB_STATE static struct build *build;
@@ -43,7 +44,7 @@ page_daemon(void *arg)
 	(void)arg;
 	for (unsigned pass = 0; pass < PASSES && working > 0; pass++) {
 		lab_sleep(1000);
-		build_reclaim(build, 1);
+
 		lab_reclaim();
 	}
 }
