@@ -248,5 +248,9 @@ run_command(int argc, char **argv)
 		json_print(outcome_json(&o));
 	if (o.report != NULL)
 		report_free(o.report);
+	schedule_free(&o.found.schedule);
+	schedule_free(&o.smaller.schedule);
+	if (a.save == NULL)
+		free((char *)(uintptr_t)o.save);
 	return (o.found.found ? STATUS_BROKEN : STATUS_HELD);
 }
