@@ -42,7 +42,7 @@ setup(void)
 		while (pieces < PIECES && (piece[pieces].addr = kva_alloc(size)) != 0)
 			piece[pieces++].size = size;
 	hold_imported_addresses();
-	for (unsigned i = 0; i < HOLES; i++)
+	for (unsigned i = 0; i < HOLES && nheld > 0; i++)
 		kva_free(held[--nheld], 4096);
 	for (unsigned i = 0; i < lab_cpus() + 3; i++)
 		lab_thread("worker", -1, worker, NULL);
