@@ -3,33 +3,12 @@
  */
 #include <string.h>
 
-#include "kmem/kmem_int.h"
+#include "lab/oracles/oracles_int.h"
 #include "lab/view.h"
-#include "page/page_int.h"
-#include "uma/uma_int.h"
-#include "vmem/vmem_int.h"
 
 const char *const lab_gauge_names[LAB_GAUGES] = { "tags_free", "tags_cached", "tags_live",
 	"tag_slabs", "pages_free", "kva_free", "sleepers", "sleep_btalloc", "sleep_kva",
 	"sleep_vmwait", "sleep_other" };
-
-static int64_t
-in_caches(const struct uma_zone *zone)
-{
-	int64_t n = 0;
-
-	for (unsigned d = 0; d < uma_ndomains; d++)
-		n += zone->domain[d].nitems +
-		     (zone->domain[d].cross != NULL ? zone->domain[d].cross->count : 0);
-	for (unsigned cpu = 0; zone->cache != uma_nocache && cpu < uma_ncpus; cpu++)
-		for (unsigned i = 0; i <= SLOT_CROSS; i++) {
-			const struct percpu_stack *s = &(&zone->cache[cpu].alloc)[i];
-			uint16_t count = (uint16_t)s->word;
-
-			n += s->open && count != PERCPU_CLOSED ? count : s->count;
-		}
-	return (n);
-}
 
 static void
 tags(int64_t gauge[LAB_GAUGES])
@@ -47,7 +26,7 @@ tags(int64_t gauge[LAB_GAUGES])
 	if (tag_zone == NULL)
 		return;
 	keg = tag_zone->keg;
-	gauge[GAUGE_TAGS_CACHED] += in_caches(tag_zone);
+	gauge[GAUGE_TAGS_CACHED] += (int64_t)cached_items(tag_zone);
 	for (unsigned d = 0; d < uma_ndomains; d++) {
 		gauge[GAUGE_TAGS_FREE] += (int64_t)keg->domain[d].free_items;
 		gauge[GAUGE_TAG_SLABS] += (int64_t)(keg->domain[d].pages / keg->ppera);

@@ -75,6 +75,12 @@ read_zone(const struct uma_zone *zone)
 	return ((struct zone_books){ pops - pushes, cached });
 }
 
+uint64_t
+cached_items(const struct uma_zone *zone)
+{
+	return (read_zone(zone).cached);
+}
+
 static bool
 owns_keg(const struct uma_zone *zone)
 {
@@ -291,7 +297,7 @@ check_arena(vmem_t *vm)
 	if (!vmem_verify(vm, &why))
 		WRONG("arena \"%s\": not so: %s", vm->name, why);
 	for (unsigned i = 0; i < vm->nqcache; i++)
-		cached += read_zone(vm->qcache[i].zone).cached * vm->qcache[i].size;
+		cached += cached_items(vm->qcache[i].zone) * vm->qcache[i].size;
 	if (vm->inuse != shadow_ranges(vm) + cached)
 		WRONG("arena \"%s\": %zu are in use by its count, %zu in truth", vm->name,
 		    (size_t)vm->inuse, (size_t)(shadow_ranges(vm) + cached));
@@ -488,7 +494,7 @@ cached_in_all(void)
 	uint64_t n = 0;
 
 	LIST_EACH (l, &uma_zones)
-		n += read_zone(list_entry(l, struct uma_zone, link)).cached;
+		n += cached_items(list_entry(l, struct uma_zone, link));
 	return (n);
 }
 

@@ -1,6 +1,6 @@
 /*
  * Public calls, seen by the linker's --wrap: `__wrap_f' stands wherever another file says f, and
- * `__real_f' is f. wraps.txt lists them.
+ * `__real_f' is f. meson.build lists them.
  *
  * The outermost call of a fiber is an *operation*: it makes SIM_CALL and SIM_RETURN events and is
  * what progress and starvation are counted in. Calls inside of it only feed the shadow and tell what

@@ -139,5 +139,7 @@ void accounts_open(void);
 void accounts_settled(void);
 void accounts_close(struct lab_result *result);
 void accounts_zone_ends(uma_zone_t zone);
+/* Items of a zone that lie in its depots and CPUs' parts. */
+uint64_t cached_items(const struct uma_zone *zone);
 
 #endif

@@ -139,24 +139,6 @@ addresses_free(void)
 	return (atop(n));
 }
 
-static uint64_t
-cached_items(const struct uma_zone *zone)
-{
-	uint64_t n = 0;
-
-	for (unsigned d = 0; d < uma_ndomains; d++)
-		n += (uint64_t)zone->domain[d].nitems +
-		     (zone->domain[d].cross != NULL ? zone->domain[d].cross->count : 0);
-	for (unsigned cpu = 0; zone->cache != uma_nocache && cpu < uma_ncpus; cpu++)
-		for (unsigned i = 0; i <= SLOT_CROSS; i++) {
-			const struct percpu_stack *s = &(&zone->cache[cpu].alloc)[i];
-			uint16_t count = (uint16_t)s->word;
-
-			n += s->open && count != PERCPU_CLOSED ? count : s->count;
-		}
-	return (n);
-}
-
 /* ---- whose import asks whom ---------------------------------------------------------------------------- */
 
 #define PARENTS 32
