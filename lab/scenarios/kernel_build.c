@@ -44,7 +44,6 @@ page_daemon(void *arg)
 	(void)arg;
 	for (unsigned pass = 0; pass < PASSES && working > 0; pass++) {
 		lab_sleep(1000);
-
 		lab_reclaim();
 	}
 }
