@@ -130,12 +130,12 @@ put_facts(const struct page *p)
 	fact(p, "Seed", "seed", text);
 	fact(p, "Steps", "steps", number((int64_t)res->steps));
 	fact(p, "Virtual time", "virtual_ns", duration(res->now));
-	snprintf(text, sizeof(text), "%u CPU%s, %u domain%s, %s, %lluM + %lluM", spec->shape.ncpus,
+	snprintf(text, sizeof(text), "%u CPU%s, %u domain%s, %s, %lluK + %lluK", spec->shape.ncpus,
 	    spec->shape.ncpus == 1 ? "" : "s", spec->shape.ndomains,
 	    spec->shape.ndomains == 1 ? "" : "s",
 	    spec->shape.direct_map ? "direct map" : "no direct map",
-	    (unsigned long long)spec->shape.physmem >> 20,
-	    (unsigned long long)spec->shape.kva_size >> 20);
+	    (unsigned long long)spec->shape.physmem >> 10,
+	    (unsigned long long)spec->shape.kva_size >> 10);
 	fact(p, "Shape: memory + window", "shape", text);
 	fputs("<div><dt>Faults</dt><dd data-figure=\"faults\">", p->to);
 	for (unsigned i = 0; i < lab_nfaults; i++)

@@ -25,6 +25,13 @@ def main():
             tap.check(file.read() == text, f'{name} is what the README shows',
                       ['copy the file between the block\'s fences'])
         tap.check(text.count('\n') <= LIMIT, f'{name} is short')
+    with open(os.path.join(root, 'docs', 'laboratory.md')) as file:
+        blocks += re.findall(r'<!-- (lab/\S+) -->\n```c\n(.*?)```\n', file.read(), re.S)
+    tap.check(len(blocks) == 3, 'a_scenario')
+    for name, text in blocks[2:]:
+        with open(os.path.join(root, name)) as file:
+            tap.check(file.read() == text, f'{name} is what docs/laboratory.md shows')
+        tap.check(text.count('\n') <= LIMIT, f'{name} is short')
     tap.done()
 
 
