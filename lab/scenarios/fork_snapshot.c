@@ -2,7 +2,7 @@
  * What a fork does: one thread takes every lock, looks at memory while the others stand where they
  * are, and lets go. What it sees is what a child would get: nothing may be half-way.
  *
- * The one scenario that sees more than public headers, since forking is not a call of the library's.
+ * One of the two scenarios that see more than public headers: forking is not a call of the library's.
  */
 #include <cooper/kmem.h>
 #include <cooper/uma.h>

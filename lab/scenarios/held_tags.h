@@ -16,7 +16,7 @@ LAB_STATE static vm_offset_t held[HELD_MAX];
 LAB_STATE static unsigned nheld;
 LAB_STATE static unsigned long tags_free;
 
-static void
+static inline void
 look_at_tags(const struct uma_zone_stat *st, void *arg)
 {
 	(void)arg;
@@ -25,7 +25,7 @@ look_at_tags(const struct uma_zone_stat *st, void *arg)
 }
 
 /* Looking costs more than taking: only near the end is each step looked at. */
-static void
+static inline void
 hold_all_tags_but(unsigned long leave)
 {
 	uma_each_zone_stat(look_at_tags, NULL);
@@ -61,7 +61,7 @@ hold_imported_addresses(void)
 	}
 }
 
-static void
+static inline void
 let_held_tags_go(void)
 {
 	while (nheld_pages > 0)

@@ -83,6 +83,25 @@ held(void **state)
 	schedule_free(&r.schedule);
 }
 
+/* The recursion of tags under each schedule with one preemption; with two it takes minutes. */
+static void
+tiny_recursion_is_clean(void **state)
+{
+	struct search_options options = {
+		.spec = { .scenario = scenario_named("tags-tiny"), .small = true },
+		.kind = SEARCH_EXHAUSTIVE,
+		.preemptions = 1,
+	};
+	struct search_result r = { 0 };
+
+	(void)state;
+	options.spec.shape = lab_shape(options.spec.scenario);
+	if (search_run(&options, &r))
+		fail_msg("%s: %s", lab_verdict_names[r.result.verdict], r.result.line);
+	assert_true(r.all && r.schedules > 500);
+	schedule_free(&r.schedule);
+}
+
 static void
 each_fault_is_pinned(void **state)
 {
@@ -101,6 +120,7 @@ each_fault_is_pinned(void **state)
 
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(each_fault_is_pinned),
+	cmocka_unit_test(tiny_recursion_is_clean),
 #define PIN(fault, where, strategy, seed, schedules, verdicts)                                   \
 	{ #fault, found, NULL, NULL,                                                             \
 		&(struct pin){ where, 1ull << FAULT_##fault, SEARCH_##strategy, seed, schedules, \
