@@ -1,5 +1,5 @@
 /*
- * The test harness on any machine: children, injected failures, random numbers.
+ * Children, on machines that are processes.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -14,21 +14,18 @@
 
 #include "harness.h"
 
+bool
+harness_can(const struct machine_shape *shape)
+{
+	(void)shape;
+	return (true);
+}
+
 void
 harness_fail(const char *file, int line, const char *what)
 {
 	fprintf(stderr, "%s:%d: not true: %s\n", file, line, what);
 	abort();
-}
-
-uint64_t
-test_random(uint64_t *state)
-{
-	uint64_t z = (*state += 0x9e3779b97f4a7c15ull);
-
-	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
-	z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
-	return (z ^ (z >> 31));
 }
 
 /* ---- children --------------------------------------------------------------------------------------- */
@@ -100,6 +97,17 @@ in_child(void (*fn)(void *), void *arg)
 		    "child ended with status 0x%x, saying: %s", (unsigned)end.status, end.text);
 }
 
+void
+expect_words(void (*fn)(void *), void *arg, const char *text)
+{
+	struct ending end;
+
+	run_child(fn, arg, &end);
+	if (end.status != 0 || strstr(end.text, text) == NULL)
+		fail_msg("expected the words \"%s\"; got status 0x%x, saying: %s", text,
+		    (unsigned)end.status, end.text);
+}
+
 static bool
 stopped_saying(const struct ending *end, const char *text)
 {
@@ -161,44 +169,4 @@ expect_misuse(int (*fn)(void *), void *arg, const char *text)
 	}
 	munmap(m.result, sizeof(int));
 	return (result);
-}
-
-/* ---- failure injection -------------------------------------------------------------------------------- */
-
-#define MAX_FAILURES 100000
-
-unsigned
-inject_each(const struct inject_case *c)
-{
-	unsigned char before[4096], after[4096];
-	unsigned failed = 0;
-
-	assert_in_range(c->snapshot_size, 0, sizeof(before));
-	for (uint64_t k = 1; k < MAX_FAILURES; k++) {
-		uint64_t seen;
-		bool done;
-
-		memset(before, 0, sizeof(before));
-		c->snapshot(before, c->arg);
-		cooper_inject_failure(k);
-		done = c->attempt(c->arg);
-		seen = cooper_inject_failure(0);
-		if (done) {
-			c->undo(c->arg);
-			if (seen < k)
-				return (failed);
-			continue;
-		}
-		failed++;
-		memset(after, 0, sizeof(after));
-		c->snapshot(after, c->arg);
-		for (size_t i = 0; i < c->snapshot_size; i++)
-			if (before[i] != after[i])
-				fail_msg(
-				    "failure of request %llu of %llu left byte %zu of the snapshot "
-				    "changed",
-				    (unsigned long long)k, (unsigned long long)seen, i);
-	}
-	fail_msg("no success after %d injected failures", MAX_FAILURES);
-	return (failed);
 }

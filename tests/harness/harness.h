@@ -55,6 +55,9 @@ int harness_main(int argc, char **argv, const struct CMUnitTest *tests, size_t n
 /* The shape of the command line; at level NONE, where nothing has taken it yet. */
 extern struct machine_shape harness_shape;
 
+/* Can this machine have such a shape? A process can have any. */
+bool harness_can(const struct machine_shape *shape);
+
 /* level_*.c: start the house up to a floor. Returns 0 or an errno and *why. */
 int harness_start(const struct machine_shape *shape, const char **why);
 
@@ -91,6 +94,9 @@ __attribute__((noreturn)) void harness_fail(const char *file, int line, const ch
 /* fn(arg) in a child; it must return or exit with 0. */
 void in_child(void (*fn)(void *), void *arg);
 
+/* fn(arg) in a child; it must end as above, and have said `text` on the console. */
+void expect_words(void (*fn)(void *), void *arg, const char *text);
+
 /* fn(arg) in a child; the core must stop it, with a line that contains `text`. */
 void expect_stop(void (*fn)(void *), void *arg, const char *text);
 
@@ -125,6 +131,7 @@ void wait_for_sleepers(const char *channel, unsigned n);
 
 /* Does a thread wait for m, which another one holds? */
 bool lock_is_wanted(const struct mtx *m);
+void harness_nap(void); /* the machine's: let others run for a moment */
 
 /* A generator for tests: the same numbers for the same seed on each machine. */
 uint64_t test_random(uint64_t *state);

@@ -1,7 +1,6 @@
 /*
- * See slabs.h. One lock, a pthread mutex, guards the bitmap: it is not part of the core's order.
+ * See slabs.h. One machine_lock guards the bitmap: it is not part of the core's order.
  */
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,7 +10,7 @@
 
 #define SLAB_DIRECT UMA_SLAB_PRIV /* from the direct map */
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct machine_lock lock;
 static vm_offset_t base;
 static unsigned long npages, used, next;
 static bool *taken;
@@ -44,7 +43,7 @@ kva(vm_size_t bytes)
 
 	if (inject_failure())
 		return (0);
-	pthread_mutex_lock(&lock);
+	machine_lock(&lock);
 	for (at = next, looked = 0; looked < npages + n && run < n; at++, looked++) {
 		if (at == npages)
 			at = run = 0;
@@ -56,7 +55,7 @@ kva(vm_size_t bytes)
 		next = at == npages ? 0 : at;
 		va = base + ptoa(at - n);
 	}
-	pthread_mutex_unlock(&lock);
+	machine_unlock(&lock);
 	return (va);
 }
 
@@ -65,10 +64,10 @@ kva_free(vm_offset_t va, vm_size_t bytes)
 {
 	unsigned long n = (unsigned long)atop(round_page(bytes));
 
-	pthread_mutex_lock(&lock);
+	machine_lock(&lock);
 	memset(taken + atop(va - base), false, n);
 	used -= n;
-	pthread_mutex_unlock(&lock);
+	machine_unlock(&lock);
 }
 
 /* ---- pages ---------------------------------------------------------------------------------------------- */

@@ -27,7 +27,12 @@ on_exact_shape(const struct machine_shape *shape, void (*body)(void))
 {
 	struct child c = { *shape, body };
 
-	in_child(start_and_run, &c);
+	if (!harness_can(shape))
+		printf(
+		    "# this machine has no shape of %u CPUs, %llu KiB and %zu KiB of addresses\n",
+		    shape->ncpus, (unsigned long long)shape->physmem >> 10, shape->kva_size >> 10);
+	else
+		in_child(start_and_run, &c);
 }
 
 void

@@ -297,7 +297,7 @@ static void
 storm(void)
 {
 	const char *soak = getenv("COOPER_STORM");
-	double seconds = soak != NULL ? atof(soak) : 1;
+	unsigned seconds = soak != NULL ? (unsigned)atoi(soak) : 1;
 	unsigned n = MAX(3, MIN(WORKERS, 2 * cooper_shape()->ncpus));
 	struct picture before, after;
 	struct side_thread *side, *dog;
@@ -305,7 +305,7 @@ storm(void)
 	warm_up();
 	picture_take(&before);
 	make_everything();
-	end_time = machine_now() + (uint64_t)(seconds * 1e9);
+	end_time = machine_now() + seconds * 1000000000ull;
 	dog = side_start(watchdog, &n, -1);
 	side = side_start(comings_and_goings, NULL, -1);
 	run_threads(n, worker, NULL);

@@ -109,8 +109,12 @@ free_twice(void *arg)
 static void
 free_never_allocated(void *arg)
 {
+	uint32_t pn = page_segments[0].range.end - 1;
+
 	(void)arg;
-	vm_page_free(&page_array[page_segments[0].range.end - 1]);
+	while ((page_array[pn].flags & PG_WIRED) != 0)
+		pn--;
+	vm_page_free(&page_array[pn]);
 }
 
 static void

@@ -47,17 +47,12 @@ await_calls(unsigned n)
 static void
 start(void **state)
 {
-	const struct machine_shape shape = { .ncpus = 2,
-		.ndomains = 1,
-		.direct_map = true,
-		.debug = true,
-		.daemon = true,
-		.pin = true,
-		.physmem = 16 << 20,
-		.kva_size = 64 << 20 };
+	struct machine_shape shape = harness_shape;
 	const char *why = "";
 
 	(void)state;
+	shape.debug = shape.daemon = true;
+	shape.physmem = 16 << 20;
 	assert_int_equal(machine_start(&shape, &why), 0);
 	sync_start();
 	assert_int_equal(page_start(&why), 0);

@@ -30,10 +30,21 @@ def main():
     include = ['-I' + os.path.join(root, folder) for folder in ('include', 'src')]
     posix = ['-I' + os.path.join(root, 'src/machine/posix')]
     lab = ['-DCOOPER_LAB', *('-I' + os.path.join(root, folder) for folder in ('src/machine/sim', 'lab', '.'))]
+    # Those of bare metal compile for their own width, on a host that has the compiler for it.
+    bare = {where: [width, '-ffreestanding', '-mgeneral-regs-only',
+                    *('-I' + os.path.join(root, 'src/machine', folder) for folder in ('x86', machine))]
+            for where, width, machine in (('src/machine/i386/', '-m32', 'i386'),
+                                          ('src/machine/amd64/', '-m64', 'amd64'),
+                                          ('src/machine/x86/', '-m64', 'amd64'))}
     tap = Tap()
     for header in [*headers(root, 'src'), *headers(root, 'lab')]:
         name = os.path.relpath(header, root)
         machine = lab if name.startswith(('src/machine/sim/', 'lab/')) else posix
+        for where, options in bare.items():
+            if name.startswith(where):
+                machine = options
+        if machine[0].startswith('-m') and os.uname().machine != 'x86_64':
+            continue
         ok, why = compiles([*cc, '-std=gnu17', '-Wall', '-Wextra', '-Werror', *include, *machine, '-xc'],
                            header)
         tap.check(ok, name, why)

@@ -160,7 +160,8 @@ largest_for(struct field *f, enum kind kind)
 	return (w.largest);
 }
 
-static double
+/* Looks at segments for a request, in tenths. */
+static uint64_t
 cost(struct field *f, enum kind kind, int policy)
 {
 	vmem_size_t largest = largest_for(f, kind);
@@ -172,7 +173,7 @@ cost(struct field *f, enum kind kind, int policy)
 			before = f->vm->counts.looks;
 		one(f, kind, policy, largest);
 	}
-	return ((double)(f->vm->counts.looks - before) / MEASURED);
+	return ((f->vm->counts.looks - before) * 10 / MEASURED);
 }
 
 static void
@@ -184,14 +185,15 @@ flat(int policy, const char *name)
 	field_new(&small, SMALL, policy);
 	field_new(&large, LARGE, policy);
 	for (enum kind kind = 0; kind < KINDS; kind++) {
-		double a = cost(&small, kind, policy), b = cost(&large, kind, policy);
+		uint64_t a = cost(&small, kind, policy), b = cost(&large, kind, policy);
 
-		print_message("%s, %s: %.1f looks at %u segments, %.1f at %u\n", name,
-		    kind_name[kind], a, small.nlive, b, large.nlive);
+		print_message("%s, %s: %u.%u looks at %u segments, %u.%u at %u\n", name,
+		    kind_name[kind], (unsigned)(a / 10), (unsigned)(a % 10), small.nlive,
+		    (unsigned)(b / 10), (unsigned)(b % 10), large.nlive);
 		/* Six steps to a power of two, whatever is asked: a treap is 1.4 of them deep. */
-		assert_true(a <= 6 * fls_size(SMALL));
-		assert_true(b <= 6 * fls_size(LARGE));
-		assert_true(kind != PLAIN || b <= 1.5 * a);
+		assert_true(a <= 60 * fls_size(SMALL));
+		assert_true(b <= 60 * fls_size(LARGE));
+		assert_true(kind != PLAIN || 2 * b <= 3 * a);
 	}
 	field_delete(&small);
 	field_delete(&large);
@@ -238,8 +240,8 @@ metadata_of_a_segment(void **state)
 	field_new(&f, 100000, M_FIRSTFIT);
 	bytes = f.pool->out * sizeof(struct vmem_btag) + f.vm->table.room * sizeof(btref) +
 		sizeof(*f.vm);
-	print_message("%u segments: %.1f bytes each (%u free, %u spare tags)\n", f.nlive,
-	    (double)bytes / f.nlive, f.vm->nfree, f.vm->nspare);
+	print_message("%u segments: %u bytes each (%u free, %u spare tags)\n", f.nlive,
+	    (unsigned)(bytes / f.nlive), f.vm->nfree, f.vm->nspare);
 	assert_true(bytes <= (size_t)48 * f.nlive);
 	field_delete(&f);
 }
