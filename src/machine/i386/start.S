@@ -1,0 +1,123 @@
+/*
+ * i386: from the loader (Multiboot 1: 32 bit, no paging) to x86_start() at its linked address, and from real mode to
+ * x86_cpu_secondary() for the other CPUs.
+ */
+#define BASE      0xc0000000
+#define LOW_PAGES 16384
+#define MAGIC     0x1badb002
+#define FLAGS     0x3 /* modules aligned, memory map wanted */
+
+	.section .multiboot, "a"
+	.align 4
+	.long MAGIC, FLAGS, -(MAGIC + FLAGS)
+
+/* ---- the first CPU: code linked where it is loaded -------------------------------------------------- */
+
+	.section .boot, "ax"
+	.code32
+	.globl _start
+_start:
+	cli
+	cld
+	mov %ebx, %esi
+	cmp $0x2badb002, %eax
+	jne dead
+
+	/* the low 64 MiB, page by page */
+	mov $(arch_low_table - BASE), %edi
+	mov $0x003, %eax
+	mov $LOW_PAGES, %ecx
+1:	mov %eax, (%edi)
+	add $4096, %eax
+	add $4, %edi
+	loop 1b
+
+	/* at 0, where this code runs, and at BASE */
+	mov $(arch_directory - BASE), %edi
+	mov $(arch_low_table - BASE + 0x003), %eax
+	mov $(LOW_PAGES / 1024), %ecx
+2:	mov %eax, (%edi)
+	mov %eax, (BASE >> 20)(%edi)
+	add $4096, %eax
+	add $4, %edi
+	loop 2b
+
+	mov $(arch_directory - BASE), %eax
+	mov %eax, %cr3
+	mov %cr0, %eax
+	or $0x80010000, %eax /* paging, and read-only pages are so for us too */
+	mov %eax, %cr0
+	mov $high, %eax
+	jmp *%eax
+dead:	hlt
+	jmp dead
+
+	.text
+high:
+	mov $boot_stack_end, %esp
+	xor %ebp, %ebp
+	add $BASE, %esi
+	push %esi
+	call x86_start
+3:	hlt
+	jmp 3b
+
+	.bss
+	.align 4096
+	.skip 16384
+boot_stack_end:
+
+/* ---- other CPUs: copied to TRAMPOLINE, begun there in real mode ---------------------------------------- */
+
+#define TRAMPOLINE 0x8000
+#define AT(label)  (TRAMPOLINE + label - arch_trampoline_start)
+
+	.section .rodata
+	.globl arch_trampoline_start, arch_trampoline_end
+arch_trampoline_start:
+	.code16
+	cli
+	cld
+	xor %ax, %ax
+	mov %ax, %ds
+	lgdtl AT(gdtr)
+	mov %cr0, %eax
+	or $1, %eax
+	mov %eax, %cr0
+	ljmpl $0x08, $AT(protected)
+	.code32
+protected:
+	mov $0x10, %ax
+	mov %ax, %ds
+	mov %ax, %es
+	mov %ax, %ss
+	mov $(arch_directory - BASE), %eax
+	mov %eax, %cr3
+	mov %cr0, %eax
+	or $0x80010000, %eax
+	and $0x9fffffff, %eax /* caches on */
+	mov %eax, %cr0
+	mov $secondary, %eax
+	jmp *%eax
+	.align 8
+gdt:	.quad 0, 0x00cf9a000000ffff, 0x00cf92000000ffff
+gdtr:	.word gdtr - gdt - 1
+	.long AT(gdt)
+arch_trampoline_end:
+
+	.text
+secondary:
+	mov $1, %eax
+	lock xadd %eax, arch_ticket
+	inc %eax /* this CPU's index */
+	cmp arch_wanted, %eax
+	jae 4f
+	mov arch_stacks(,%eax,4), %esp
+	xor %ebp, %ebp
+	push %eax
+	call x86_cpu_secondary
+4:	cli
+	hlt
+	jmp 4b
+
+	.section .note.GNU-stack, "", @progbits
