@@ -5,7 +5,7 @@ CONFIGURE = [ -f $(B)/build.ninja ] || meson setup $(B) $(MESON_ARGS)
 NINJA = ninja -C $(B) $(NINJA_ARGS)
 
 .DEFAULT_GOAL := build
-.PHONY: help build run lab test soak bench install clean
+.PHONY: help build run lab test soak kernel bench install clean
 
 help:
 	@echo 'make build   build the libraries and the command'
@@ -13,6 +13,7 @@ help:
 	@echo 'make lab     a hang found, explained and ruled out; under a minute'
 	@echo 'make test    all tests; under ten minutes on two cores'
 	@echo 'make soak    the tests that take longer'
+	@echo 'make kernel  boot the core on bare metal, i386 without a direct map and amd64 with one, in QEMU'
 	@echo 'make bench   measure Cooper against other allocators; writes build/bench.json'
 	@echo 'make install install headers, libraries, pkg-config files and the command'
 	@echo 'make clean   remove what was built'
@@ -41,6 +42,12 @@ test:
 soak:
 	@scripts/deps.sh build test lint programs
 	@LEVEL=soak scripts/suite.sh $(B) $(MESON_ARGS)
+
+kernel:
+	@scripts/deps.sh build test kernel
+	@$(CONFIGURE)
+	@ninja -C $(B) $(NINJA_ARGS) kernel-images
+	@scripts/kernel.sh $(B)
 
 bench:
 	@scripts/deps.sh build test bench

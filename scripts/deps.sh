@@ -28,6 +28,8 @@ programs | make              | make         | a real program to run on Cooper
 bench    | libjemalloc2      | -            | a peer that the benchmarks compare with
 bench    | libmimalloc2.0    | -            | a peer that the benchmarks compare with
 bench    | libtcmalloc-minimal4 | -         | a peer that the benchmarks compare with
+kernel   | qemu-system-x86   | qemu-system-i386 | boots the bare-metal images
+kernel   | gcc-multilib      | -            | 32-bit code from the same compiler
 clang    | clang             | clang        | the second compiler that Cooper is built with
 m32      | gcc-multilib      | -            | 32-bit code from the same compiler
 m32      | g++-multilib      | -            | 32-bit C++ from the same compiler
@@ -50,10 +52,10 @@ installed()
         grep -qE "^($arch|all) installed$"
 }
 
-[ $# -gt 0 ] || die "usage: deps.sh GROUP...; groups: build test lint programs bench clang m32"
+[ $# -gt 0 ] || die "usage: deps.sh GROUP...; groups: build test lint programs bench kernel clang m32"
 wanted=() missing=() reasons=()
 for group in "$@"; do
-    grep -q "^$group " <<<"$table" || die "no group '$group'; groups: build test lint programs bench clang m32"
+    grep -q "^$group " <<<"$table" || die "no group '$group'; groups: build test lint programs bench kernel clang m32"
 done
 while IFS='|' read -r group package probe why; do
     group=${group// /} package=${package// /} probe=${probe// /}

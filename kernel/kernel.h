@@ -1,0 +1,30 @@
+/*
+ * What the files of the test kernel ask of each other.
+ */
+#ifndef KERNEL_H
+#define KERNEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* A suite of tests; found through the section (suite.c). */
+struct machine_shape;
+struct kernel_suite {
+	const char *name;
+	int (*start)(const struct machine_shape *shape, const char **why);
+	int (*main)(int argc, char **argv);
+};
+
+bool kernel_heap_start(size_t bytes); /* before the machine is started */
+int kernel_suites(void);              /* all tests; 0 if none failed */
+int kernel_tables(void);              /* some life, and all tables */
+int kernel_build(void);               /* the kernel-build trace */
+void kernel_print_tables(void);
+
+/* Stop the machine with the chain of who waits for what when nobody has advanced for so long. */
+void watchdog_start(unsigned seconds);
+void watchdog_advance(void); /* something was done */
+void chain_print(void);      /* who waits on which channel, and what would release it */
+
+#endif

@@ -1,0 +1,117 @@
+/*
+ * The test kernel: what the loader's command line asks for is run, and its result ends the machine.
+ *
+ *	run=tables     zones, arenas and threads for a moment, then all tables (the default)
+ *	run=tests      the unit tests of the core; suite=NAME one of them; verbose
+ *	run=build      the kernel-build trace on all CPUs, with the page daemon
+ *	fault=NAME     put a bug of lab/faults.def back (images with -lab in their name)
+ *	watchdog=N     seconds without progress after which the machine says why and stops
+ *	cpus= domains= mem= kva= debug nodmap nodaemon: the shape (src/machine/x86/start.c)
+ */
+#include "x86.h"
+#include <cooper/kmem.h>
+#include <cooper/uma.h>
+#include <cooper/vmem.h>
+#include <string.h>
+#include "kmem/kmem_int.h"
+#include "kernel.h"
+
+/* ---- who owns an address ---------------------------------------------------------------------------- */
+
+/* For the report of a page fault: which arena has it, and as what. */
+static void
+owner_of(vm_offset_t va, char *line, size_t size)
+{
+	static const char *const kinds[] = { "free", "busy", "span" };
+	enum vmem_segment_type type;
+	vmem_addr_t start;
+	vmem_size_t length;
+
+	if (va - x86_memory.kva >= x86_memory.kva_size) {
+		core_snprintf(line, size, "outside the kernel window");
+		return;
+	}
+	core_snprintf(line, size, "in the window, of no arena");
+	LIST_EACH (l, &kmem_arenas) {
+		struct kmem_arena *ka = container_of(l, struct kmem_arena, link);
+
+		if (ka->vm != NULL && vmem_whatis(ka->vm, va, &type, &start, &length))
+			core_snprintf(line, size, "%s in arena %s, [%p, +%zu)", kinds[type % 3],
+			    ka->name, (void *)start, length);
+	}
+}
+
+/* ---- faults -------------------------------------------------------------------------------------------- */
+
+#ifdef COOPER_LAB
+uint64_t core_faults;
+enum core_policy core_policy;
+
+static const char *const fault_names[] = {
+#define FAULT_LINE(name, reference, about) #name,
+#include "faults.def"
+#undef FAULT_LINE
+};
+
+static bool
+take_fault(void)
+{
+	const char *name = x86_option("fault");
+
+	for (unsigned i = 0; name != NULL && i < nitems(fault_names); i++) {
+		size_t n = strlen(fault_names[i]);
+
+		if (strncmp(name, fault_names[i], n) == 0 && (name[n] == ' ' || name[n] == '\0')) {
+			core_faults |= (uint64_t)1 << i;
+			x86_printf("fault: %s\n", fault_names[i]);
+			return (true);
+		}
+	}
+	return (name == NULL);
+}
+#else
+static bool
+take_fault(void)
+{
+	return (x86_option("fault") == NULL);
+}
+#endif
+
+/* ---- the program ---------------------------------------------------------------------------------------- */
+
+static bool
+option_is(const char *key, const char *value, bool otherwise)
+{
+	const char *p = x86_option(key);
+	size_t n = strlen(value);
+
+	if (p == NULL)
+		return (otherwise);
+	return (strncmp(p, value, n) == 0 && (p[n] == ' ' || p[n] == '\0'));
+}
+
+int
+kernel_main(void)
+{
+	int failed;
+
+	x86_owner = owner_of;
+	if (!take_fault()) {
+		x86_printf("kernel: no such fault in this image\n");
+		return (2);
+	}
+	watchdog_start((unsigned)x86_option_size("watchdog", 30));
+	if (option_is("run", "tests", false))
+		failed = kernel_suites();
+	else if (option_is("run", "build", false))
+		failed = kernel_build();
+	else if (option_is("run", "tables", true))
+		failed = kernel_tables();
+	else {
+		x86_printf("kernel: no such run\n");
+		return (2);
+	}
+	x86_watchdog = NULL;
+	x86_printf("kernel: %s\n", failed == 0 ? "passed" : "FAILED");
+	return (failed);
+}

@@ -1,0 +1,42 @@
+/*
+ * The watchdog: a machine on which nothing was finished for so long says who waits for what, and stops.
+ *
+ * It looks from CPU 0's timer interrupt, where it can be sure to run, whatever threads do. `advanced`
+ * counts what was finished.
+ */
+#include "x86.h"
+#include "kernel.h"
+
+static uint32_t advanced, seen;
+static unsigned patience, idle; /* ticks */
+
+static void
+look(void)
+{
+	uint32_t now = __atomic_load_n(&advanced, __ATOMIC_RELAXED);
+
+	idle = now == seen ? idle + 1 : 0;
+	seen = now;
+	if (idle < patience)
+		return;
+	x86_watchdog = NULL;
+	x86_stop_others();
+	x86_printf("watchdog: nothing was finished for %u s\n", patience / X86_HZ);
+	chain_print();
+	kernel_print_tables();
+	x86_printf("kernel: hang\n");
+	x86_exit(1);
+}
+
+void
+watchdog_start(unsigned seconds)
+{
+	patience = seconds * X86_HZ;
+	x86_watchdog = look;
+}
+
+void
+watchdog_advance(void)
+{
+	__atomic_fetch_add(&advanced, 1, __ATOMIC_RELAXED);
+}
