@@ -146,6 +146,8 @@ compare_command(int argc, char **argv)
 	pool_run(&pool);
 	if (!a.json) {
 		print_table(&c);
+		for (size_t i = 0; i < nitems(columns); i++)
+			json_decref(c.result[i]);
 		return (STATUS_HELD);
 	}
 	list = json_array();
