@@ -188,7 +188,7 @@ def main():
             if name == 'hostile-names':
                 tap.check(not page.all(id='out'), 'no_name_gets_out_of_its_place')
         path, kept = os.path.join(scratch, 'run.html'), os.path.join(scratch, 'run.lab')
-        done = subprocess.run([lab, 'run', 'tags-tiny', '--fault', 'drain_ignores_reserve', '--json',
+        done = subprocess.run([lab, 'run', 'zone-limit', '--fault', 'lost_limit_wakeup', '--json',
                                '--html', path, '--save', kept], capture_output=True)
         if tap.check(done.returncode == 3, 'a_real_run_is_reported', [done.stderr.decode()[:200]]):
             page = check_page(tap, 'run', path, json.loads(done.stdout)['report'], profile)
