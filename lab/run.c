@@ -150,6 +150,8 @@ main_thread(void *arg)
 	threads_join();
 	inject_end();
 	oracles_settled();
+	if (run.observer != NULL && run.observer->settled != NULL)
+		run.observer->settled(run.observer->arg);
 	if (spec->scenario->finish != NULL)
 		spec->scenario->finish();
 	oracles_finished(run.result);

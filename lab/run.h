@@ -59,6 +59,7 @@ struct lab_strategy {
 struct lab_observer {
 	void (*event)(void *arg, const struct sim_event *event);
 	void (*started)(void *arg); /* cooper_start() has returned; before setup() */
+	void (*settled)(void *arg); /* the threads have ended; before finish() */
 	void *arg;
 };
 

@@ -4,33 +4,34 @@
  * fiber that could go on, or a fiber going on on another CPU than by default. Who goes on where the
  * running fiber cannot, and which of several deadlines comes first, costs nothing: all are tried.
  *
- * TWO REDUCTIONS make it finish.
+ * TWO REDUCTIONS make it finish. A step is what lies between two points: one operation of the core
+ * on one object (a lock, a CPU's part, a thread's permit, an atomic word, a mapping), with plain code
+ * around it. Steps on different objects commute: what they leave behind does not depend on their order.
  *
- * (1) A fiber is preempted only before a step whose object is *shared*: one that two fibers touched,
- * in any of the runs. A step is what lies between two points: one operation of the core on one
- * object (a lock, a CPU's part, a thread's permit, an atomic word, a mapping), with plain code around it.
+ * (1) A fiber is preempted before a step only if, in some run that has come to this point and in which
+ * it went on, another fiber touched the object of that step later. (As in dynamic partial-order
+ * reduction: Flanagan, Godefroid, POPL 2005. But all other fibers are then tried, and so is every
+ * choice that is free; with fewer, a bound on preemptions would lose schedules.)
  *
  * (2) A run is cut where a fiber that was preempted before a step goes on although nobody has
  * touched the object of that step in between.
  *
- * Nothing is lost by them. Steps on different objects commute: what they leave behind does not
- * depend on their order. Take any schedule S within the bound with a preemption of A before a step e
- * such that nobody touches e's object before A goes on. Doing e before the switch gives the same
- * end, and no more preemptions: the switch stays one, or becomes free because A waits after e; and
- * where A went on, it goes on or the next fiber does, at the same cost. Repeat: preemptions only move
- * towards the end of the run, so this ends, in a schedule S' which is not cut and in which each
- * preemption comes before a step whose object another fiber touches as well. S' is one of those tried,
- * if that sharing was seen in some run. It was: let x be the first step of S whose object was touched by
- * another fiber before although no run has shown it to be shared. What comes before x is, by what
- * was just said, the beginning of a run that was made; whoever does x depends on nothing but that, so x
- * is its next step in that run too, which lasts until all have ended (or, if it was cut, in
- * the one without the preemption that was of no use). So the object was seen to be shared. Objects
- * that turn out to be shared late are why a bound is searched again until no new ones appear.
+ * Why (2) loses nothing: do the step before the switch instead. The end is the same, and there are no
+ * more preemptions: the switch stays one, or becomes free because the fiber waits after its step; and
+ * where it went on, it goes on or the next one does, at the same cost. So preemptions only move towards
+ * the end of the run, until each has its touch: the schedule that this ends in is not cut.
  *
- * What this takes for granted: plain data that fibers share is guarded by a lock, a CPU's part or an atomic
- * word (the thread sanitizer's build looks after that), and no step depends on the virtual time but
- * sleeps that end, which are longer than the steps between two points. An atomic word whose
- * address the machine does not tell counts as one object with all others of its kind.
+ * Why (1) loses nothing: take the longest beginning P that a schedule S within the bound shares with
+ * the runs made, and let A be preempted after it, before its step e. By (2) somebody touches e's
+ * object before A goes on; let g be the first such step. Nobody before g does, so P, e, and the steps of
+ * S up to g are possible in this order too, at the same cost. Runs that begin with P and e are made, and
+ * by induction on what is left, one of them is equivalent to a continuation of that; in which g comes
+ * after e, since they do not commute. So the preemption was asked for, and S is followed further.
+ *
+ * What this takes for granted: plain data that fibers share is guarded by a lock, a CPU's part or an
+ * atomic word (the thread sanitizer's build looks after that), and no step depends on the virtual time
+ * but sleeps that end, which are longer than the steps between two points. The searches' test holds
+ * it against brute force.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -38,7 +39,6 @@
 #include "lab/search/search.h"
 
 #define NOBODY  UINT8_MAX
-#define SHARED  (SIM_FIBERS + 1)
 #define OBJECTS (1u << 16) /* of which half may be in use; a tiny scenario has some hundreds */
 
 /* What a step touches: its own object, and an atomic word that it began with. 0: nothing. */
@@ -49,6 +49,8 @@ struct footprint {
 /* A point at which another answer was possible. */
 struct branch {
 	uint64_t step, candidates;
+	uint32_t when; /* in the trace */
+	bool wanted, tried;
 	uint8_t choice, taken;
 	uint8_t fiber;         /* could go on: others are a preemption. NOBODY: it could not */
 	struct footprint next; /* of its next step */
@@ -62,6 +64,13 @@ struct deviation {
 struct branches {
 	struct branch *list;
 	unsigned n, room;
+};
+
+/* A run that is being followed further, from its branch number `at`. */
+struct frame {
+	struct branches branches;
+	unsigned at;
+	struct frame *up;
 };
 
 static struct {
@@ -78,15 +87,22 @@ static struct {
 		struct footprint next;
 		bool touched;
 	} preempted[SIM_FIBERS];
+	bool settled;     /* what happens now comes after everything else in any schedule */
 	uint64_t waiting; /* set of fibers: those in `preempted` */
 	bool cut;
+	struct touch { /* the trace: what was touched after the prefix, in order */
+		uint32_t object;
+		uint8_t fiber;
+	} * trace;
+	uint32_t traced, trace_room;
 	/* of the search */
-	struct {
+	struct object {
 		uint64_t key;
-		uint32_t who; /* fiber + 1, or SHARED */
+		uint64_t later; /* set of fibers that touch it from here to the end of the run */
+		uint64_t run;   /* whose `later` it is */
 	} object[OBJECTS];
 	unsigned objects;
-	bool news; /* an object turned out to be shared */
+	uint64_t run; /* number of this one */
 } at;
 
 /* ---- objects ---------------------------------------------------------------------------------------- */
@@ -141,34 +157,34 @@ key_of(const struct sim_event *e)
 	return (object << 3 | class);
 }
 
-/* Where it is written who touched the object. When there is no room, all others count as shared. */
-static uint32_t *
+/* Its place among the objects. When there is no room, all others count as one. */
+static uint32_t
 place_of(uint64_t key)
 {
-	static uint32_t shared = SHARED;
-	uint64_t i = search_mix(key, 0) % OBJECTS;
+	uint32_t i = (uint32_t)(search_mix(key, 0) % (OBJECTS - 1)) + 1;
 
-	while (at.object[i].who != 0 && at.object[i].key != key)
-		i = (i + 1) % OBJECTS;
-	if (at.object[i].who == 0) {
+	while (at.object[i].key != 0 && at.object[i].key != key)
+		i = i % (OBJECTS - 1) + 1;
+	if (at.object[i].key == 0) {
 		if (at.objects == OBJECTS / 2)
-			return (&shared);
+			return (0);
 		at.objects++;
 		at.object[i].key = key;
 	}
-	return (&at.object[i].who);
+	return (i);
 }
 
 static void
 touch(uint64_t key, unsigned fiber)
 {
-	uint32_t *who = place_of(key);
-
-	if (*who == 0)
-		*who = fiber + 1;
-	else if (*who != fiber + 1 && *who != SHARED) {
-		*who = SHARED;
-		at.news = true;
+	if (at.passed == at.depth && !at.settled) {
+		if (at.traced == at.trace_room) {
+			at.trace_room = at.trace_room == 0 ? 1024 : 2 * at.trace_room;
+			at.trace = realloc(at.trace, at.trace_room * sizeof(*at.trace));
+			if (at.trace == NULL)
+				abort();
+		}
+		at.trace[at.traced++] = (struct touch){ place_of(key), (uint8_t)fiber };
 	}
 	for (uint64_t left = at.waiting; left != 0; left &= left - 1) {
 		unsigned other = (unsigned)__builtin_ctzll(left);
@@ -179,11 +195,49 @@ touch(uint64_t key, unsigned fiber)
 	}
 }
 
+/* Does a fiber other than this one touch what the step touches, in the rest of the run? */
 static bool
-is_shared(const struct footprint *f)
+touched_later(const struct footprint *f, unsigned fiber)
 {
-	return ((f->key[0] != 0 && *place_of(f->key[0]) == SHARED) ||
-		(f->key[1] != 0 && *place_of(f->key[1]) == SHARED));
+	for (unsigned i = 0; i < 2; i++) {
+		const struct object *o;
+
+		if (f->key[i] == 0)
+			continue;
+		o = &at.object[place_of(f->key[i])];
+		if (o->run == at.run && (o->later & ~((uint64_t)1 << fiber)) != 0)
+			return (true);
+	}
+	return (false);
+}
+
+static void
+want(struct branch *b)
+{
+	if (b->fiber != NOBODY && !b->wanted)
+		b->wanted = touched_later(&b->next, b->fiber);
+}
+
+/* After a run: which preemptions, in it and in those that it begins like, does it ask for? */
+static void
+want_all(struct frame *up)
+{
+	uint32_t next = at.found.n;
+
+	at.run++;
+	for (uint32_t t = at.traced; t > 0; t--) {
+		struct object *o = &at.object[at.trace[t - 1].object];
+
+		for (; next > 0 && at.found.list[next - 1].when >= t; next--)
+			want(&at.found.list[next - 1]);
+		o->later = (o->run == at.run ? o->later : 0) | (uint64_t)1 << at.trace[t - 1].fiber;
+		o->run = at.run;
+	}
+	for (; next > 0; next--)
+		want(&at.found.list[next - 1]);
+	for (; up != NULL; up = up->up)
+		for (unsigned i = 0; i < up->at; i++)
+			want(&up->branches.list[i]);
 }
 
 /* ---- one run ------------------------------------------------------------------------------------------ */
@@ -210,15 +264,25 @@ see(void *arg, const struct sim_event *e)
 		return;
 	if (at.waiting >> fiber & 1)
 		goes_on(fiber);
-	if (key != 0)
+	/* An atomic word is touched after its point, in the step that begins there. */
+	if (at.begun[fiber].key[0] != 0)
+		touch(at.begun[fiber].key[0], fiber);
+	if (key != 0 && e->kind != SIM_ATOMIC)
 		touch(key, fiber);
 	if (at.open[fiber] != 0) {
 		if (e->kind != SIM_ATOMIC)
 			at.found.list[at.open[fiber] - 1].next.key[1] = key;
 		at.open[fiber] = 0;
 	}
-	/* An atomic word is touched after its point, in the step that begins there. */
 	at.begun[fiber].key[0] = e->kind == SIM_ATOMIC ? key : 0;
+}
+
+/* The scenario's threads have ended; the first one goes on alone. */
+static void
+settled(void *arg)
+{
+	(void)arg;
+	at.settled = true;
 }
 
 static void
@@ -236,8 +300,12 @@ add_branch(enum sim_choice what, uint64_t candidates, unsigned dflt)
 			abort();
 	}
 	new = &b->list[b->n++];
-	*new = (struct branch){ sim_steps(), candidates, (uint8_t)what, (uint8_t)dflt, NOBODY,
-		{ { 0, 0 } } };
+	*new = (struct branch){ .step = sim_steps(),
+		.candidates = candidates,
+		.when = at.traced,
+		.choice = (uint8_t)what,
+		.taken = (uint8_t)dflt,
+		.fiber = NOBODY };
 	if (what == SIM_CHOOSE_FIBER && dflt == sim_self()) {
 		new->fiber = (uint8_t)dflt;
 		new->next = at.begun[dflt];
@@ -250,6 +318,8 @@ begin(void *arg, uint64_t seed, uint64_t expected_steps)
 {
 	(void)arg, (void)seed, (void)expected_steps;
 	at.passed = at.found.n = 0;
+	at.traced = 0;
+	at.settled = false;
 	at.waiting = 0;
 	at.cut = false;
 	memset(at.begun, 0, sizeof(at.begun));
@@ -283,7 +353,7 @@ static bool
 run_prefix(const struct lab_spec *spec)
 {
 	static const struct lab_strategy strategy = { begin, choose, NULL };
-	static const struct lab_observer observer = { .event = see };
+	static const struct lab_observer observer = { .event = see, .settled = settled };
 	struct search_result *r = at.result;
 
 	lab_run(spec, &strategy, &observer, &r->schedule, &r->result);
@@ -299,23 +369,22 @@ run_prefix(const struct lab_spec *spec)
 
 /* ---- all runs ----------------------------------------------------------------------------------------- */
 
-/* Is another answer a preemption? Reduction (1) says whether it is to be tried then. */
+/* Is another answer a preemption, or a move to another CPU? */
 static bool
 costs(const struct branch *b)
 {
 	return (b->choice == SIM_CHOOSE_CPU || b->fiber != NOBODY);
 }
 
-static bool explore(const struct search_options *o, unsigned left);
+static bool explore(const struct search_options *o, unsigned left, struct frame *up);
 
 /* All other answers at one point of the run of the prefix. True: the search has ended. */
 static bool
-others(const struct search_options *o, const struct branch *b, unsigned left)
+others(const struct search_options *o, struct frame *f, unsigned left)
 {
-	uint64_t values = b->candidates & ~((uint64_t)1 << b->taken);
+	const struct branch b = f->branches.list[f->at];
+	uint64_t values = b.candidates & ~((uint64_t)1 << b.taken);
 
-	if (costs(b) && (left == 0 || (b->fiber != NOBODY && !is_shared(&b->next))))
-		return (false);
 	if (at.depth == at.room) {
 		at.room = at.room == 0 ? 64 : 2 * at.room;
 		at.prefix = realloc(at.prefix, at.room * sizeof(*at.prefix));
@@ -323,28 +392,45 @@ others(const struct search_options *o, const struct branch *b, unsigned left)
 			abort();
 	}
 	for (; values != 0; values &= values - 1) {
-		at.prefix[at.depth++] = (struct deviation){ *b, (uint8_t)__builtin_ctzll(values) };
-		if (explore(o, left - costs(b)))
+		at.prefix[at.depth++] = (struct deviation){ b, (uint8_t)__builtin_ctzll(values) };
+		if (explore(o, left - costs(&b), f))
 			return (true);
 		at.depth--;
 	}
 	return (false);
 }
 
+/* A branch that is to be tried, the last of them first: n if there is none. */
+static unsigned
+next_branch(const struct branches *b, unsigned left)
+{
+	for (unsigned i = b->n; i > 0; i--) {
+		const struct branch *one = &b->list[i - 1];
+
+		if (!one->tried && (left > 0 || !costs(one)) &&
+		    (one->fiber == NOBODY || one->wanted))
+			return (i - 1);
+	}
+	return (b->n);
+}
+
 /* The run of the prefix, and all that differ from it after the prefix, by at most `left`. */
 static bool
-explore(const struct search_options *o, unsigned left)
+explore(const struct search_options *o, unsigned left, struct frame *up)
 {
-	struct branches mine;
+	struct frame f = { .up = up };
 	bool ended = false;
 
 	if (search_over(o, at.result) || run_prefix(&o->spec))
 		return (true);
-	mine = at.found;
+	want_all(up);
+	f.branches = at.found;
 	at.found = (struct branches){ NULL, 0, 0 };
-	for (unsigned i = 0; i < mine.n && !ended; i++)
-		ended = others(o, &mine.list[i], left);
-	free(mine.list);
+	while (!ended && (f.at = next_branch(&f.branches, left)) < f.branches.n) {
+		f.branches.list[f.at].tried = true;
+		ended = others(o, &f, left);
+	}
+	free(f.branches.list);
 	return (ended);
 }
 
@@ -357,18 +443,17 @@ exhaustive_run(const struct search_options *o, struct search_result *r)
 	at.objects = 0;
 	at.result = r;
 	for (unsigned bound = 0; bound <= o->preemptions && !ended; bound++) {
-		do {
-			at.news = false;
-			at.depth = 0;
-			ended = explore(o, bound);
-		} while (at.news && !ended);
+		at.depth = 0;
+		ended = explore(o, bound, NULL);
 	}
 	r->all = !ended;
 	r->size = (struct search_size){ r->result.steps, sim_fibers(), 0 };
 	free(at.found.list);
 	free(at.prefix);
+	free(at.trace);
 	at.found = (struct branches){ NULL, 0, 0 };
 	at.prefix = NULL;
-	at.room = 0;
+	at.trace = NULL;
+	at.room = at.trace_room = 0;
 	return (r->found);
 }
