@@ -38,6 +38,7 @@ def row(what, prop, cpus, expected, faults=(), depth=2000000, memory=MEMORY, **d
 
 
 def rows():
+    """A shape in which a fault breaks PROGRESS is also one in which the shipped protocol keeps it."""
     yield row('shipped', 'SAFETY', 2, None, **AMPLE)
     yield row('shipped', 'PROGRESS', 2, None, **AMPLE)
     yield row('shipped, two requests, scarce', 'SAFETY', 2, None, **SCARCE, **ONE, BUCKET=1)
@@ -51,7 +52,7 @@ def rows():
             ('reserve_for_one_layer', 'REFILL', AMPLE),
             ('failed_fill_leaks_tags', 'INVARIANT', {**SCARCE, **ONE, **PAGES_ONLY}),
             ('refills_side_by_side', 'REFILL', AMPLE),
-            ('release_wakes_no_importer', 'PROGRESS', {'PAGES': 4, 'QUANTA': 3}),
+            ('tags_free_wakes_nobody', 'PROGRESS', NO_PAGE),
             ('import_wakes_nobody', 'PROGRESS', AMPLE)):
         yield row(fault, prop, 2, prop, [fault], **shape)
     # Of these two either alone does no harm: the root gives back what it did not use.
@@ -70,9 +71,10 @@ def rows():
     yield row('shipped, only tags, no page', 'PROGRESS', 3, None, **{**NO_PAGE, 'TAG_THREADS': 3})
     for fault, prop in (
             ('drain_ignores_reserve', 'INVARIANT'), ('drain_ignores_reserve', 'PROGRESS'),
-            ('reserve_for_one_layer', 'REFILL'), ('refills_side_by_side', 'REFILL'),
-            ('import_wakes_nobody', 'PROGRESS')):
+            ('reserve_for_one_layer', 'REFILL'), ('refills_side_by_side', 'REFILL')):
         yield row(fault, prop, 3, prop, [fault], **THREE, **ONE)
+    yield row('tags_free_wakes_nobody', 'PROGRESS', 3, 'PROGRESS', ['tags_free_wakes_nobody'],
+              **{**NO_PAGE, 'TAG_THREADS': 3})
     yield row('refills_side_by_side, reserve for 2', 'REFILL', 3, 'REFILL', ['refills_side_by_side'],
               FILLERS=2, **THREE, **ONE)
 

@@ -31,8 +31,9 @@
  *	Waiting for pages is vmwait's own affair (page/wait.c): here it ends when there is a page.
  *	Domains, ctor and init failures, and BT_APART do not matter to the order of steps.
  *
- * Faults have the names of lab/faults.def and are given as -DNAME. Two are this model's own:
- * import_wakes_nobody, which it found in the core, and refill_keeps_spares. check.py runs it all.
+ * Faults have the names of lab/faults.def and are given as -DNAME. This model's own are
+ * import_wakes_nobody, which it found in the core, tags_free_wakes_nobody and refill_keeps_spares.
+ * check.py runs it all.
  */
 #ifndef CPUS
 #define CPUS 2
@@ -391,9 +392,7 @@ inline root_free(npages)
 	:: npages == 1 -> loose++
 	fi;
 	arena_free(1, BT_CLIP);
-#ifndef release_wakes_no_importer
 	tell(false)
-#endif
 }
 
 inline domain_free() /* the last page of a span takes the span with it */
@@ -527,7 +526,11 @@ active [CPUS] proctype thread()
 			if
 			:: atomic { KEEPS && round == ROUNDS -> tags_kept++; printf("%d keeps it\n", me) }
 			:: atomic { back = 1; printf("%d gives a tag back\n", me);
-				tags_free(back, true); tell(false) }
+				tags_free(back, true);
+#ifndef tags_free_wakes_nobody
+				tell(false)
+#endif
+				}
 			fi
 		:: me < CPUS - TAG_THREADS ->
 			printf("%d wants a page with an address\n", me);
