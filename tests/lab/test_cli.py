@@ -207,7 +207,7 @@ def bad_input(lab):
 
 def main():
     tap = Tap()
-    lab = Lab(tap, sys.argv[1])
+    lab = Lab(tap, os.path.abspath(sys.argv[1]))
     shutil.rmtree(sys.argv[2], ignore_errors=True)
     os.makedirs(sys.argv[2])
     os.chdir(sys.argv[2])
