@@ -136,5 +136,6 @@ static const struct CMUnitTest tests[] = {
 int
 main(void)
 {
+	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return (cmocka_run_group_tests(tests, NULL, NULL));
 }
