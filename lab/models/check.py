@@ -68,6 +68,8 @@ def rows():
         threads = {'PAGE_THREADS': 3 - tags, 'TAG_THREADS': tags, **THREE, **ONE}
         yield row(f'shipped, {tags} of 3 want tags', 'SAFETY', 3, None, **threads)
         yield row(f'shipped, {tags} of 3 want tags', 'PROGRESS', 3, None, **threads)
+    yield row('shipped, all given back', 'PROGRESS', 3, None, KEEPS='false', PAGES=4, QUANTA=2, BUCKET=1,
+              PAGE_THREADS=2, TAG_THREADS=1, **ONE)
     yield row('shipped, only tags, no page', 'PROGRESS', 3, None, **{**NO_PAGE, 'TAG_THREADS': 3})
     for fault, prop in (
             ('drain_ignores_reserve', 'INVARIANT'), ('drain_ignores_reserve', 'PROGRESS'),
