@@ -92,14 +92,15 @@ static struct {
 	bool cut;
 	struct touch { /* the trace: what was touched after the prefix, in order */
 		uint32_t object;
-		uint8_t fiber;
+		uint8_t fiber, look;
 	} * trace;
 	uint32_t traced, trace_room;
 	/* of the search */
 	struct object {
 		uint64_t key;
-		uint64_t later; /* set of fibers that touch it from here to the end of the run */
-		uint64_t run;   /* whose `later` it is */
+		uint64_t later
+		    [2]; /* sets of fibers that touch it from here on: change it, or only look */
+		uint64_t run; /* whose `later` it is */
 	} object[OBJECTS];
 	unsigned objects;
 	uint64_t run; /* number of this one */
@@ -107,6 +108,7 @@ static struct {
 
 /* ---- objects ---------------------------------------------------------------------------------------- */
 
+/* A look at a word does not conflict with another look. The lowest bit of a key: a look. */
 enum object_class { NONE, WORD, LOCK, PERMIT, PART, MAPPING };
 
 static uint64_t
@@ -154,14 +156,17 @@ key_of(const struct sim_event *e)
 	default:
 		return (0);
 	}
-	return (object << 3 | class);
+	return (object << 4 | class << 1 | (e->kind == SIM_ATOMIC && e->value == 1));
 }
 
 /* Its place among the objects. When there is no room, all others count as one. */
 static uint32_t
 place_of(uint64_t key)
 {
-	uint32_t i = (uint32_t)(search_mix(key, 0) % (OBJECTS - 1)) + 1;
+	uint32_t i;
+
+	key |= 1;
+	i = (uint32_t)(search_mix(key, 0) % (OBJECTS - 1)) + 1;
 
 	while (at.object[i].key != 0 && at.object[i].key != key)
 		i = i % (OBJECTS - 1) + 1;
@@ -174,6 +179,12 @@ place_of(uint64_t key)
 	return (i);
 }
 
+static bool
+conflict(uint64_t a, uint64_t b)
+{
+	return ((a | 1) == (b | 1) && (a & b & 1) == 0);
+}
+
 static void
 touch(uint64_t key, unsigned fiber)
 {
@@ -184,13 +195,13 @@ touch(uint64_t key, unsigned fiber)
 			if (at.trace == NULL)
 				abort();
 		}
-		at.trace[at.traced++] = (struct touch){ place_of(key), (uint8_t)fiber };
+		at.trace[at.traced++] = (struct touch){ place_of(key), (uint8_t)fiber, key & 1 };
 	}
 	for (uint64_t left = at.waiting; left != 0; left &= left - 1) {
 		unsigned other = (unsigned)__builtin_ctzll(left);
 		const struct footprint *next = &at.preempted[other].next;
 
-		if (other != fiber && (next->key[0] == key || next->key[1] == key))
+		if (other != fiber && (conflict(next->key[0], key) || conflict(next->key[1], key)))
 			at.preempted[other].touched = true;
 	}
 }
@@ -201,11 +212,13 @@ touched_later(const struct footprint *f, unsigned fiber)
 {
 	for (unsigned i = 0; i < 2; i++) {
 		const struct object *o;
+		uint64_t later;
 
 		if (f->key[i] == 0)
 			continue;
 		o = &at.object[place_of(f->key[i])];
-		if (o->run == at.run && (o->later & ~((uint64_t)1 << fiber)) != 0)
+		later = o->later[0] | (f->key[i] & 1 ? 0 : o->later[1]);
+		if (o->run == at.run && (later & ~((uint64_t)1 << fiber)) != 0)
 			return (true);
 	}
 	return (false);
@@ -230,7 +243,9 @@ want_all(struct frame *up)
 
 		for (; next > 0 && at.found.list[next - 1].when >= t; next--)
 			want(&at.found.list[next - 1]);
-		o->later = (o->run == at.run ? o->later : 0) | (uint64_t)1 << at.trace[t - 1].fiber;
+		if (o->run != at.run)
+			o->later[0] = o->later[1] = 0;
+		o->later[at.trace[t - 1].look] |= (uint64_t)1 << at.trace[t - 1].fiber;
 		o->run = at.run;
 	}
 	for (; next > 0; next--)

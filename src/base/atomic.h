@@ -8,9 +8,13 @@
 #include <stdint.h>
 #include "machine_param.h"
 
-#define atomic_load_relaxed(p)     (MACHINE_POINT(p), __atomic_load_n((p), __ATOMIC_RELAXED))
-#define atomic_load_acquire(p)     (MACHINE_POINT(p), __atomic_load_n((p), __ATOMIC_ACQUIRE))
-#define atomic_load_seq(p)         (MACHINE_POINT(p), __atomic_load_n((p), __ATOMIC_SEQ_CST))
+#ifndef MACHINE_LOOK /* the point of a word that is only read */
+#define MACHINE_LOOK(word) MACHINE_POINT(word)
+#endif
+
+#define atomic_load_relaxed(p)     (MACHINE_LOOK(p), __atomic_load_n((p), __ATOMIC_RELAXED))
+#define atomic_load_acquire(p)     (MACHINE_LOOK(p), __atomic_load_n((p), __ATOMIC_ACQUIRE))
+#define atomic_load_seq(p)         (MACHINE_LOOK(p), __atomic_load_n((p), __ATOMIC_SEQ_CST))
 #define atomic_store_relaxed(p, v) (MACHINE_POINT(p), __atomic_store_n((p), (v), __ATOMIC_RELAXED))
 #define atomic_store_release(p, v) (MACHINE_POINT(p), __atomic_store_n((p), (v), __ATOMIC_RELEASE))
 #define atomic_store_seq(p, v)     (MACHINE_POINT(p), __atomic_store_n((p), (v), __ATOMIC_SEQ_CST))

@@ -92,6 +92,8 @@ point(enum sim_kind kind, unsigned object)
 {
 	struct sim_event e = { .kind = (uint8_t)kind, .fiber = (uint8_t)run.self };
 
+	e.value = kind == SIM_ATOMIC && next_of(run.self)->op == TOY_LOAD;
+
 	e.step = ++run.steps;
 	e.object = &run.holder[object];
 	run.hash = search_mix(run.hash ^ run.self, kind * 16 + object);

@@ -12,6 +12,8 @@ extern unsigned sim_page_shift; /* see sim.h */
 
 /* A shared word is about to be read or written: a scheduling point (schedule.c). */
 void sim_atomic(const volatile void *word);
+void sim_look(const volatile void *word);
 #define MACHINE_POINT(word) sim_atomic(word)
+#define MACHINE_LOOK(word)  sim_look(word) /* only read */
 
 #endif

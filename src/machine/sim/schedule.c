@@ -75,7 +75,7 @@ sim_now(void)
 uint64_t
 machine_now(void)
 {
-	sim_atomic(&sim.skipped);
+	sim_look(&sim.skipped);
 	return (sim_now());
 }
 
@@ -333,6 +333,13 @@ sim_atomic(const volatile void *word)
 {
 	point();
 	note(SIM_ATOMIC, (const void *)word, 0);
+}
+
+void
+sim_look(const volatile void *word)
+{
+	point();
+	note(SIM_ATOMIC, (const void *)word, 1);
 }
 
 void

@@ -30,7 +30,7 @@ struct mtx;
 struct waitq;
 
 enum sim_kind {
-	SIM_ATOMIC,  /* a shared word; object: the word where known */
+	SIM_ATOMIC,  /* a shared word; object: the word where known; value: 1 it is only read */
 	SIM_LOCK,    /* took a lock; object: struct machine_lock */
 	SIM_BLOCK,   /* found it held: cannot run until it is released */
 	SIM_TRYLOCK, /* value: 1 got it */
