@@ -240,7 +240,7 @@ uma_zalloc_arg(uma_zone_t zone, void *udata, int flags)
 
 /* A full bucket of frees leaves a CPU of `domain`. */
 void
-zone_put_full(struct uma_zone *zone, struct uma_bucket *b, int slot, int domain)
+zone_put_full(struct uma_zone *zone, struct uma_bucket *b, int slot, int domain, void *udata)
 {
 	if (b->count > 0 && (zone->flags & UMA_ZONE_SMR) != 0)
 		b->seq = smr_advance(zone->smr);
@@ -249,7 +249,7 @@ zone_put_full(struct uma_zone *zone, struct uma_bucket *b, int slot, int domain)
 	else if (uma_ndomains == 2)
 		zone_put_bucket(zone, 1 - domain, b, true);
 	else
-		cross_sort(zone, b);
+		cross_sort(zone, b, udata);
 }
 
 /*
@@ -337,7 +337,7 @@ cache_free(struct uma_zone *zone, void *item, void *udata)
 			if (full != NULL)
 				zone_put_full(zone, full,
 				    slot == SLOT_CROSS ? SLOT_CROSS : SLOT_FREE,
-				    (int)machine_cpu_domain(cpu));
+				    (int)machine_cpu_domain(cpu), udata);
 			if (fresh != NULL)
 				bucket_free(zone, fresh, udata);
 			return (true);
@@ -411,7 +411,7 @@ cache_drain_cpus(struct uma_zone *zone, int domain)
 			zone_put_bucket(zone, d, b[SLOT_ALLOC], false);
 		for (int slot = SLOT_FREE; slot <= SLOT_CROSS; slot++)
 			if (b[slot] != NULL)
-				zone_put_full(zone, b[slot], slot, d);
+				zone_put_full(zone, b[slot], slot, d, NULL);
 	}
 }
 

@@ -51,9 +51,12 @@ sort_some(struct uma_zone *zone, struct uma_bucket *b, struct uma_bucket **spare
 	return (true);
 }
 
-/* The frees of a CPU's cross bucket go home; the bucket is consumed. */
+/*
+ * The frees of a CPU's cross bucket go home; the bucket is consumed. udata: of the free that filled it,
+ * which for a zone of buckets says what may be asked for another one here: with an arena locked, no page.
+ */
 void
-cross_sort(struct uma_zone *zone, struct uma_bucket *b)
+cross_sort(struct uma_zone *zone, struct uma_bucket *b, void *udata)
 {
 	struct uma_bucket *full[COOPER_MAXDOMAIN] = { NULL }, *spare = NULL, *next;
 	smr_seq_t seq = b->seq;
@@ -66,16 +69,16 @@ cross_sort(struct uma_zone *zone, struct uma_bucket *b)
 		if (done)
 			break;
 		if (spare == NULL && atomic_load_relaxed(&zone->sleepers) == 0)
-			spare = bucket_alloc(zone, NULL, M_NOWAIT);
+			spare = bucket_alloc(zone, udata, M_NOWAIT);
 		if (spare == NULL || atomic_load_relaxed(&zone->sleepers) != 0) {
 			send_home(zone, b);
 			break;
 		}
 	}
 	if (spare != NULL)
-		bucket_free(zone, spare, NULL);
+		bucket_free(zone, spare, udata);
 	b->seq = 0;
-	bucket_free(zone, b, NULL);
+	bucket_free(zone, b, udata);
 
 	/* Buckets of several CPUs were mixed: a goal of our own covers them all. */
 	if (seq != 0)

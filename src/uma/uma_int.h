@@ -285,7 +285,8 @@ void *uma_zalloc_slow(struct uma_zone *zone, void *udata, int flags);
 void uma_zfree_slow(struct uma_zone *zone, void *item, void *udata);
 void cache_drain_cpus(struct uma_zone *zone, int domain);
 void cache_totals(struct uma_zone *zone, uint64_t *pops, uint64_t *pushes, uint64_t *cached);
-void zone_put_full(struct uma_zone *zone, struct uma_bucket *bucket, int slot, int domain);
+void zone_put_full(
+    struct uma_zone *zone, struct uma_bucket *bucket, int slot, int domain, void *udata);
 
 /* ---- depot.c ---- */
 struct uma_bucket *zone_fetch_bucket(struct uma_zone *zone, int domain, bool reclaim);
@@ -297,7 +298,7 @@ void depot_reclaim(struct uma_zone *zone, int domain, bool drain);
 void depot_idle_trim(struct uma_zone *zone);
 
 /* ---- cross.c ---- */
-void cross_sort(struct uma_zone *zone, struct uma_bucket *bucket);
+void cross_sort(struct uma_zone *zone, struct uma_bucket *bucket, void *udata);
 void cross_drain(struct uma_zone *zone, int domain);
 
 /* ---- limit.c ---- */
