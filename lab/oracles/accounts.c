@@ -474,18 +474,34 @@ accounts_open(void)
 	read_books(&start);
 }
 
+/* All of it at one moment: what is_quiet() saw must still be so at the last line. */
+static bool
+look_at_all(void)
+{
+	bool right;
+
+	if (!is_quiet())
+		return (false);
+	sim_look(true);
+	right = check_all();
+	sim_look(false);
+	return (right);
+}
+
 void
 accounts_settled(void)
 {
-	if (is_quiet())
-		(void)check_all();
+	(void)look_at_all();
 }
 
 void
 accounts_zone_ends(uma_zone_t zone)
 {
-	if (oracles_watching && oracle_me()->call->up == NULL && is_quiet())
-		(void)check_zone(zone);
+	if (!oracles_watching || oracle_me()->call->up != NULL || !is_quiet())
+		return;
+	sim_look(true);
+	(void)check_zone(zone);
+	sim_look(false);
 }
 
 static uint64_t
@@ -538,7 +554,7 @@ accounts_close(struct lab_result *result)
 	read_books(&end);
 	result->pages_stranded = (uint64_t)MAX(end.pages_used - start.pages_used, 0);
 	result->tags_peak_bytes = ptoa(reserves_peak_pages());
-	if (!is_quiet() || !check_all() || !check_sleepers())
+	if (!look_at_all() || !is_quiet() || !check_sleepers())
 		return;
 	LIST_EACH (l, &uma_zones)
 		if (!check_empty(list_entry(l, struct uma_zone, link)))

@@ -191,3 +191,9 @@ machine_panic(const char *line)
 		_exit(1);
 	abort();
 }
+
+void
+sim_look(bool on)
+{
+	sim.quiet = on;
+}

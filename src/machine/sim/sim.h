@@ -137,7 +137,12 @@ enum sim_end sim_run(const struct machine_shape *shape, const struct sim_driver 
 /* End the run now (an oracle's finding); the line is kept. From a fiber or from event(). Does not return on a fiber. */
 void sim_stop(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 unsigned sim_start(
-    const char *name, int cpu, void (*fn)(void *), void *arg);          /* a fiber; cpu -1: any */
+    const char *name, int cpu, void (*fn)(void *), void *arg); /* a fiber; cpu -1: any */
+/*
+ * While a driver looks at more than one event's worth of the core, with its functions: nobody else
+ * runs, nothing is a point. It must be left as it was found, and no lock that it wants be held.
+ */
+void sim_look(bool on);
 void sim_note(const char *text);                                        /* a SIM_NOTE */
 void sim_event(enum sim_kind kind, const void *object, uint64_t value); /* and a point */
 unsigned sim_self(void);                                                /* the running fiber */
