@@ -482,9 +482,9 @@ look_at_all(void)
 
 	if (!is_quiet())
 		return (false);
-	sim_look(true);
+	sim_still(true);
 	right = check_all();
-	sim_look(false);
+	sim_still(false);
 	return (right);
 }
 
@@ -499,9 +499,9 @@ accounts_zone_ends(uma_zone_t zone)
 {
 	if (!oracles_watching || oracle_me()->call->up != NULL || !is_quiet())
 		return;
-	sim_look(true);
+	sim_still(true);
 	(void)check_zone(zone);
-	sim_look(false);
+	sim_still(false);
 }
 
 static uint64_t

@@ -193,7 +193,7 @@ machine_panic(const char *line)
 }
 
 void
-sim_look(bool on)
+sim_still(bool on)
 {
 	sim.quiet = on;
 }

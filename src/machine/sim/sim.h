@@ -142,7 +142,7 @@ unsigned sim_start(
  * While a driver looks at more than one event's worth of the core, with its functions: nobody else
  * runs, nothing is a point. It must be left as it was found, and no lock that it wants be held.
  */
-void sim_look(bool on);
+void sim_still(bool on);
 void sim_note(const char *text);                                        /* a SIM_NOTE */
 void sim_event(enum sim_kind kind, const void *object, uint64_t value); /* and a point */
 unsigned sim_self(void);                                                /* the running fiber */
