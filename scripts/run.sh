@@ -21,15 +21,15 @@ fail()
     exit 1
 }
 
-# All but the programs of the unit tests, of which there are too many for two minutes. The folder is
-# the same both times: debug information names it.
+# All but the programs of the unit tests and the laboratory, of which there are too many for two
+# minutes. The folder is the same both times: debug information names it.
 build_sources='
 set -e
 rm -rf obj
 COOPER_OPTIONS="$COOPER_OPTIONS physmem=$2" meson setup obj src >configure.log 2>&1 ||
     { tail -n 20 configure.log; exit 1; }
 targets=$({ ninja -C obj -t targets rule c_LINKER; ninja -C obj -t targets rule cpp_LINKER; } |
-    grep -v "^tests/test_")
+    grep -vE "^(lab/|bench/driver_lab|tests/(test_|kmem/|lab/|sim/|uma/))")
 ninja -C obj -j "$1" $targets >build.log 2>&1 ||
     { tail -n 40 build.log; exit 1; }
 '
@@ -42,7 +42,7 @@ objects()
 
 rm -rf "$scratch"
 mkdir -p "$scratch/src"
-cp -r meson.build include src tools examples bench tests "$scratch/src"
+cp -r meson.build include src tools examples bench tests lab kernel "$scratch/src"
 cd "$scratch"
 export PYTHONMALLOC=malloc PYTHONDONTWRITEBYTECODE=1 # meson: its objects from malloc too, not from mmap
 
