@@ -35,8 +35,8 @@ printed(const struct report *report)
 static void
 assert_says(const char *text, const char *what)
 {
-	if (strstr(text, what) == NULL)
-		fail_msg("does not say \"%s\":\n%s", what, text);
+	if (text == NULL || strstr(text, what) == NULL)
+		fail_msg("does not say \"%s\":\n%s", what, text != NULL ? text : "nothing");
 }
 
 static const struct node *
