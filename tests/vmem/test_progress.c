@@ -17,11 +17,13 @@ static unsigned park_import;       /* which one: counts down to it */
 static int
 import(void *arg, vmem_size_t size, int flags, vmem_addr_t *addrp)
 {
+	vmem_addr_t freed = __atomic_exchange_n(&free_on_import, 0, __ATOMIC_ACQ_REL);
+
 	__atomic_fetch_add(&imports, 1, __ATOMIC_RELAXED);
-	if (free_on_import != 0)
-		vmem_xfree(child, free_on_import, 64);
-	free_on_import = 0;
-	if (park_import > 0 && --park_import == 0) {
+	if (freed != 0)
+		vmem_xfree(child, freed, 64);
+	if (__atomic_load_n(&park_import, __ATOMIC_ACQUIRE) > 0 &&
+	    __atomic_sub_fetch(&park_import, 1, __ATOMIC_ACQ_REL) == 0) {
 		pthread_barrier_wait(&parked);
 		pthread_barrier_wait(&parked);
 		return (COOPER_ENOMEM);
@@ -67,8 +69,14 @@ take(void *arg)
 {
 	struct want *w = arg;
 
-	w->error =
-	    vmem_xalloc(child, w->size, 0, 0, 0, w->min, w->max, M_WAITOK | M_FIRSTFIT, &w->got);
+	/*
+	 * "Never", says vmem_xalloc() of a window that the arena does not have; and so it says while the
+	 * span with the window is between parent and child in the other waiter's hands: asked again then.
+	 */
+	do {
+		w->error = vmem_xalloc(
+		    child, w->size, 0, 0, 0, w->min, w->max, M_WAITOK | M_FIRSTFIT, &w->got);
+	} while (w->error == COOPER_ENOMEM);
 }
 
 /*
