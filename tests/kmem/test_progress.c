@@ -126,6 +126,19 @@ take_aligned(void *arg)
 	*(void **)arg = cooper_malloc_aligned(64 * PAGE_SIZE, 16 * PAGE_SIZE, M_ALIGNED, M_WAITOK);
 }
 
+/* One that the window's second page does not have, wherever the host has placed the window. */
+static size_t
+alignment_of_no_second_page(void)
+{
+	vm_size_t size, align = 2 * PAGE_SIZE;
+	vm_offset_t base;
+
+	machine_kva(&base, &size);
+	while (((base + PAGE_SIZE) & (align - 1)) == 0)
+		align *= 2;
+	return (align);
+}
+
 static void
 aligned_waits_for_addresses(void)
 {
@@ -137,7 +150,7 @@ aligned_waits_for_addresses(void)
 	/* No place in the window at all, without its first page: the wait would have no end. */
 	if (!cooper_shape()->direct_map)
 		TEST_MUST(cooper_malloc_aligned(cooper_shape()->kva_size - PAGE_SIZE,
-			      16 * PAGE_SIZE, M_ALIGNED, M_WAITOK) == NULL);
+			      alignment_of_no_second_page(), M_ALIGNED, M_WAITOK) == NULL);
 	while (n < 8192 && (va[n] = kva_alloc(8 * PAGE_SIZE)) != 0)
 		n++;
 	side = side_start(take_aligned, &p, 0);
