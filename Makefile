@@ -14,7 +14,7 @@ help:
 	@echo 'make test    all tests; under ten minutes on two cores'
 	@echo 'make soak    the tests that take longer'
 	@echo 'make kernel  boot the core on bare metal, i386 without a direct map and amd64 with one, in QEMU'
-	@echo 'make bench   measure Cooper against other allocators; writes build/bench.json'
+	@echo 'make bench   measure Cooper against other allocators; writes build/bench.json (QUICK=1: in less time)'
 	@echo 'make install install headers, libraries, pkg-config files and the command'
 	@echo 'make clean   remove what was built'
 
@@ -50,10 +50,10 @@ kernel:
 	@scripts/kernel.sh $(B)
 
 bench:
-	@scripts/deps.sh build test bench
+	@scripts/deps.sh build test programs bench
 	@$(CONFIGURE)
 	@$(NINJA)
-	@/usr/bin/python3 bench/bench.py $(B)
+	@/usr/bin/python3 bench/bench.py $(B) $(BENCH_ARGS)
 
 install: build
 	@meson install -C $(B) --no-rebuild

@@ -1,62 +1,119 @@
-"""Measure Cooper, in both shapes, against the allocators that Debian packages.
+"""Measure Cooper against the allocators that Debian packages.
 
-usage: bench.py BUILD [ROUNDS]
+usage: bench.py BUILD [--rounds N] [--quick] [--only PATTERN] [--peers LIST] [--output FILE] [--list]
 
-All contestants take part in every round, one after the other, in an order that rotates, so that
+  --rounds N      rounds, 1 to 99 (7; 2 with --quick)
+  --quick         a minute or two instead of some (also QUICK=1 in the environment)
+  --only PATTERN  only the drivers and programs that have a row like PATTERN (*, ? and [] as in a shell,
+                  or a row's beginning), and only those rows
+  --peers LIST    against these alone, with commas between (glibc,jemalloc,mimalloc,tcmalloc)
+  --output FILE   write the results there (BUILD/bench.json)
+  --list          say what can be measured, and measure nothing
+
+All contestants take part in each round, one right after the other, in an order that rotates, so that
 what else the machine does meets them alike. Each malloc contestant is a process of the same driver
-under its own LD_PRELOAD. Reported is the median of the rounds, with the least and the greatest.
-Writes BUILD/bench.json and prints a table.
-
-A zone has no peer among them: it stands beside what a program would call instead, malloc and free
-of the same size. Arenas have no peer here at all, nor has a scheduling point of the laboratory.
+under its own LD_PRELOAD. Ratios are taken within each round; the median of the rounds counts.
+Writes the results as JSON and prints a table, and which bars are met. rows.py tells what is measured.
 """
 
+import fnmatch
 import glob
 import json
 import os
 import platform
-import statistics
+import re
 import subprocess
 import sys
+import time
 
-SHAPES = ('amd64', 'i386')
-PEERS = {'glibc': '', 'jemalloc': 'libjemalloc.so.2', 'mimalloc': 'libmimalloc.so.2.0',
-         'tcmalloc': 'libtcmalloc_minimal.so.4'}
-INSTEAD = {'zone_pair_256': 'malloc_pair_256', 'zone_lifo_256': 'malloc_lifo_256'}
-STARTS = 40  # processes that a round starts for each contestant
+import programs
+import results
+import rows
+from results import Bad, Samples
+
+USAGE = 'usage: bench.py BUILD [--rounds N] [--quick] [--only PATTERN] [--peers LIST] [--output FILE] [--list]'
+SOURCE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
-def run(command, preload, **extra):
-    """{name: nanoseconds} that a driver prints."""
-    env = {'PATH': '/usr/bin:/bin', **extra}
-    if preload:
-        env['LD_PRELOAD'] = preload
-    out = subprocess.run(command, env=env, check=True, capture_output=True, text=True, timeout=300)
-    if 'cannot be preloaded' in out.stderr:
-        sys.exit(f'bench: {out.stderr.strip()}')
-    return {name: float(value) for name, value in (line.split() for line in out.stdout.splitlines())}
+class Options:
+    def __init__(self, words, quick):
+        self.rounds, self.quick, self.only, self.output = None, quick, '*', None
+        self.peers, self.list = list(rows.PEERS), False
+        valued = {'--rounds': self.set_rounds, '--only': self.set_only, '--peers': self.set_peers,
+                  '--output': self.set_output}
+        build, words = [], list(words)
+        while words:
+            word = words.pop(0)
+            if word == '--quick':
+                self.quick = True
+            elif word == '--list':
+                self.list = True
+            elif word in valued:
+                if not words:
+                    raise Bad(f'{word} wants a value')
+                valued[word](words.pop(0))
+            elif word.startswith('-'):
+                raise Bad(f'no option {word}; the options are {", ".join(valued)}, --quick, --list')
+            else:
+                build.append(word)
+        if len(build) != 1:
+            raise Bad(USAGE)
+        self.build = os.path.abspath(build[0])
+        self.output = self.output or os.path.join(self.build, 'bench.json')
+        self.rounds = self.rounds or (2 if self.quick else 7)
+
+    def set_rounds(self, value):
+        if not (value.isascii() and value.isdigit() and 1 <= int(value) <= 99):
+            raise Bad(f'--rounds wants a number from 1 to 99, not {value!r}')
+        self.rounds = int(value)
+
+    def set_only(self, value):
+        self.only = value
+
+    def set_peers(self, value):
+        self.peers = value.split(',')
+        unknown = [name for name in self.peers if name not in rows.PEERS]
+        if unknown:
+            raise Bad(f'no peer {unknown[0]!r}; there are {", ".join(rows.PEERS)}')
+
+    def set_output(self, value):
+        folder = os.path.dirname(os.path.abspath(value))
+        if not os.path.isdir(folder):
+            raise Bad(f'--output: no folder {folder}')
+        self.output = value
+
+    def wants(self, row):
+        mine = self.only if any(mark in self.only for mark in '*?[') else self.only + '*'
+        return fnmatch.fnmatchcase(row, mine)
+
+    def may_want(self, pattern):
+        """A row of a pattern that has no wildcard but at its end: runs too much rather than too little."""
+        if not pattern.endswith('*'):
+            return self.wants(pattern)
+        begin, mine = pattern[:-1], re.split(r'[*?[]', self.only)[0]
+        return begin.startswith(mine) or mine.startswith(begin)
 
 
 class Contestant:
-    def __init__(self, name, build, preload, shape=None):
-        self.name, self.build, self.preload, self.shape = name, build, preload, shape
+    def __init__(self, who, preload, shape=None):
+        self.who, self.preload, self.shape = who, preload, shape
         self.options = {'COOPER_OPTIONS': f'shape={shape}'} if shape else {}
-        self.rounds = {}
 
-    def round(self):
-        driver = os.path.join(self.build, 'bench', 'driver_malloc')
-        found = run([driver], self.preload, **self.options)
-        found |= run([driver, 'spawn', str(STARTS), os.path.join(self.build, 'bench', 'empty')], '',
-                     BENCH_PRELOAD=self.preload, **self.options)
-        if self.shape:
-            for driver in ('driver_core', 'driver_lab'):
-                found |= run([os.path.join(self.build, 'bench', driver), self.shape], '')
-        for name, value in found.items():
-            self.rounds.setdefault(name, []).append(value)
-
-    def summary(self, name):
-        values = self.rounds[name]
-        return {'min': min(values), 'median': statistics.median(values), 'max': max(values)}
+    def run(self, driver, options):
+        """The figures that a driver prints."""
+        base = os.path.join(options.build, 'bench')
+        args = [word.format(build=options.build, source=SOURCE) for word in driver.args]
+        if driver.who == 'cooper':
+            args = [self.shape, *args]
+        env = {'PATH': '/usr/bin:/bin', **self.options, **({'BENCH_QUICK': '1'} if options.quick else {})}
+        if driver.who == 'malloc' and self.preload:
+            env['BENCH_PRELOAD' if driver.preload_child else 'LD_PRELOAD'] = self.preload
+        program = os.path.join(SOURCE, driver.name) if '/' in driver.name else os.path.join(base, driver.name)
+        out = subprocess.run([program, *args], env=env, capture_output=True, text=True, timeout=600)
+        if out.returncode != 0 or 'cannot be preloaded' in out.stderr:
+            said = (out.stderr.strip() or out.stdout.strip()).split('\n')[-1]
+            raise Bad(f'{driver.name} under {self.who}: exit {out.returncode}: {said}')
+        return results.parse(out.stdout, driver.name)
 
 
 def find_peer(library):
@@ -65,69 +122,123 @@ def find_peer(library):
     found = sorted(glob.glob(f'/usr/lib/*/{library}'))
     native = [path for path in found if f'/{platform.machine()}-' in path]
     if not native:
-        sys.exit(f'bench: no {library}: run scripts/deps.sh bench')
+        raise Bad(f'no {library}: run scripts/deps.sh bench')
     return native[0]
 
 
-def results(ours, peers):
-    """One record for each benchmark and shape."""
-    for contestant in ours:
-        for name in contestant.rounds:
-            theirs = {peer.name: peer.summary(INSTEAD.get(name, name)) for peer in peers
-                      if INSTEAD.get(name, name) in peer.rounds}
-            best = min(theirs, key=lambda peer: theirs[peer]['median']) if theirs else None
-            mine = contestant.summary(name)
-            yield {'name': name, 'unit': 'ns', 'shape': contestant.shape, 'ours': mine,
-                   'peers': theirs, 'peers_measure': INSTEAD.get(name, name) if theirs else None,
-                   'best_peer': best,
-                   'ratio': round(mine['median'] / theirs[best]['median'], 3) if best else None}
+def rotated(items, by):
+    by %= len(items)
+    return items[by:] + items[:by]
 
 
-def cell(value):
-    return f'{value / 1000:.0f}k' if value >= 10000 else f'{value:.1f}' if value < 100 else f'{value:.0f}'
+def measure_driver(driver, number, cooper, peers, options, samples):
+    who = [one for one in cooper if one.shape in driver.shapes] + (peers if driver.who == 'malloc' else [])
+    for contestant in rotated(who, number):
+        for row, value, unit, peer in contestant.run(driver, options):
+            # A shape's own references stand beside that shape: the first shape's are kept.
+            if peer is None or contestant.shape == driver.shapes[0]:
+                samples.add(row, peer or contestant.who, number, value, unit)
 
 
-def table(records, peers):
-    yield (f"{'benchmark, ns':26} {'shape':6} {'ours':>8} {'min..max':>14} " +
-           ' '.join(f'{peer.name:>9}' for peer in peers) + '   ours / best peer')
-    for record in sorted(records, key=lambda r: (r['name'], r['shape'])):
-        mine = record['ours']
-        theirs = ' '.join(f"{cell(record['peers'][peer.name]['median']) if record['peers'] else '-':>9}"
-                          for peer in peers)
-        ratio = f"{record['ratio']:.2f} {record['best_peer']}" if record['ratio'] else '-'
-        note = ', its malloc pair' if record['name'] in INSTEAD else ''
-        yield (f"{record['name']:26} {record['shape']:6} {cell(mine['median']):>8} "
-               f"{cell(mine['min']) + '..' + cell(mine['max']):>14} {theirs}   {ratio}{note}")
+def measure_program(name, number, cooper, peers, options, samples, said):
+    for contestant in rotated(cooper[:1] + peers, number):
+        bench = programs.Bench(options.build, SOURCE, contestant.preload, contestant.options)
+        try:
+            text, found = programs.figures(name, bench)
+        except programs.Failed as failure:
+            raise Bad(f'{name} under {contestant.who}: {failure}') from failure
+        if said.setdefault(name, text) != text:
+            raise Bad(f'{name} under {contestant.who} printed something else')
+        for row, value, unit in found:
+            samples.add(row, contestant.who, number, value, unit)
 
 
-def processor():
+def measure(options, cooper, peers):
+    samples, said = Samples(), {}
+    beside = [row for row in rows.INSTEAD.values() if any(options.wants(ours) for ours, theirs in
+                                                          rows.INSTEAD.items() if theirs == row)]
+
+    def wanted(pattern):
+        return options.may_want(pattern) or any(fnmatch.fnmatchcase(row, pattern) for row in beside)
+
+    drivers = [driver for driver in rows.DRIVERS if any(wanted(row) for row in driver.rows)]
+    names = [name for name in programs.PROGRAMS if options.may_want(f'program_{name}_*') or
+             options.may_want('programs_*')]
+    if not drivers and not names:
+        raise Bad(f'no row is like {options.only!r}; --list tells all')
+    start = time.monotonic()
+    for number in range(options.rounds):
+        for driver in drivers:
+            if number < driver.most:
+                progress(options, number, driver.name)
+                measure_driver(driver, number, cooper, peers, options, samples)
+        if number < (1 if options.quick else rows.PROGRAMS_ROUNDS):
+            for name in names:
+                progress(options, number, name)
+                measure_program(name, number, cooper, peers, options, samples, said)
+    print(f'\rmeasured in {time.monotonic() - start:.0f} s' + 30 * ' ', file=sys.stderr)
+    return samples
+
+
+def progress(options, number, what):
+    if sys.stderr.isatty():
+        print(f'\rround {number + 1} of {options.rounds}: {what:20}', end='', file=sys.stderr, flush=True)
+
+
+def machine():
     with open('/proc/cpuinfo') as file:
-        return next((line.split(':')[1].strip() for line in file if line.startswith('model name')), '')
+        model = next((line.split(':')[1].strip() for line in file if line.startswith('model name')), '')
+    return {'processor': model, 'cpus': os.cpu_count(), 'kernel': platform.release(),
+            'load': os.getloadavg()[0]}
+
+
+def commit():
+    done = subprocess.run(['git', '-C', SOURCE, 'describe', '--always', '--dirty'], capture_output=True, text=True)
+    return done.stdout.strip() or 'unknown'
+
+
+def listing():
+    for driver in rows.DRIVERS:
+        yield from driver.rows
+    for name in programs.PROGRAMS:
+        yield f'program_{name}_time, _peak, _wall, _cpu'
+
+
+def write(options, found, verdicts):
+    with open(options.output, 'w') as file:
+        json.dump({'commit': commit(), 'machine': machine(), 'rounds': options.rounds, 'quick': options.quick,
+                   'only': options.only, 'results': found, 'bars': verdicts}, file, indent=1)
+        file.write('\n')
 
 
 def main():
-    build, rounds = os.path.abspath(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 15
-    library = os.path.join(build, 'src', 'malloc', 'front', 'libcooper-malloc.so')
+    options = Options(sys.argv[1:], os.environ.get('QUICK', '') not in ('', '0'))
+    if options.list:
+        print('\n'.join(listing()))
+        return
+    library = os.path.join(options.build, 'src', 'malloc', 'front', 'libcooper-malloc.so')
     if not os.path.exists(library):
-        sys.exit(f'bench: no {library}')
-    ours = [Contestant(f'cooper-{shape}', build, library, shape) for shape in SHAPES]
-    peers = [Contestant(name, build, find_peer(file)) for name, file in PEERS.items()]
-    everyone = ours + peers
-    for number in range(rounds):
-        print(f'\rround {number + 1} of {rounds}', end='', file=sys.stderr, flush=True)
-        for at in range(len(everyone)):
-            everyone[(number + at) % len(everyone)].round()
-    print(file=sys.stderr)
-    records = list(results(ours, peers))
-    with open(os.path.join(build, 'bench.json'), 'w') as file:
-        json.dump({'rounds': rounds, 'cpus': os.cpu_count(), 'processor': processor(),
-                   'kernel': platform.release(), 'results': records}, file, indent=1)
-    print('\n'.join(table(records, peers)))
-    for record in records:
-        if record['name'] == 'lab_point':
-            print(f"the laboratory on {record['shape']}: {1000 / record['ours']['median']:.1f} million points "
-                  'a second of one processor')
-    print(f'written: {os.path.relpath(build)}/bench.json')
+        raise Bad(f'no {library}: build first')
+    cooper = [Contestant(f'cooper-{shape}', library, shape) for shape in rows.SHAPES]
+    peers = [Contestant(name, find_peer(rows.PEERS[name])) for name in options.peers]
+    samples = measure(options, cooper, peers)
+    found = list(results.records(samples, rows.INSTEAD))
+    found += results.program_records([record for record in found if record['shape'] == rows.BAR_SHAPE])
+    found = [record for record in found if options.wants(record['name'])]
+    verdicts = [verdict for verdict in results.judge(found, rows.BARS, rows.BAR_SHAPE)
+                if options.only == '*' or verdict['seen'] is not None]
+    write(options, found, verdicts)
+    print('\n'.join(results.table(found, options.peers)))
+    print()
+    print('\n'.join(results.bar_lines(verdicts)))
+    print(f'written: {os.path.relpath(options.output)}')
 
 
-main()
+if __name__ == '__main__':
+    try:
+        main()
+    except Bad as bad:
+        print(f'bench: {bad}', file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)

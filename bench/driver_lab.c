@@ -58,6 +58,6 @@ main(int argc, char **argv)
 			continue;
 		points += run_scenario(scenario, direct_map);
 	}
-	printf("lab_point %.3f\n", (processor_seconds() - start) * 1e9 / (double)points);
+	printf("lab_point %.3f ns\n", (processor_seconds() - start) * 1e9 / (double)points);
 	return (0);
 }

@@ -1,0 +1,34 @@
+/*
+ * A program that does nothing but say what is resident once it has started: "NAME VALUE KiB" a line.
+ * /proc/self/smaps_rollup walks the page tables: unlike the counters in /proc/self/status, which the
+ * kernel keeps per CPU and adds up late, it is exact. Asks malloc for nothing.
+ */
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+int
+main(void)
+{
+	static const char *const what[][2] = { { "\nRss:", "start_up_resident" },
+		{ "\nPrivate_Dirty:", "start_up_private" } };
+	char text[4096];
+	int file = open("/proc/self/smaps_rollup", O_RDONLY | O_CLOEXEC);
+	ssize_t n = read(file, text, sizeof(text) - 1);
+
+	if (n <= 0)
+		return (1);
+	text[n] = '\0';
+	for (unsigned i = 0; i < 2; i++) {
+		const char *at = strstr(text, what[i][0]);
+
+		if (at == NULL)
+			return (1);
+		at += strlen(what[i][0]);
+		at += strspn(at, " ");
+		if (write(1, what[i][1], strlen(what[i][1])) < 0 || write(1, " ", 1) < 0 ||
+		    write(1, at, strspn(at, "0123456789")) < 0 || write(1, " KiB\n", 5) < 0)
+			return (1);
+	}
+	return (0);
+}

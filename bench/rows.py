@@ -1,0 +1,68 @@
+"""What is measured: who takes part, which driver prints which figures, and the bars.
+
+A driver prints one line a figure: `NAME VALUE UNIT`, and `PEER:NAME VALUE UNIT` for a reference that it
+measures beside Cooper in the same process. Without a unit it is nanoseconds. Smaller is better always.
+"""
+
+SHAPES = ('amd64', 'i386')
+PEERS = {'glibc': '', 'jemalloc': 'libjemalloc.so.2', 'mimalloc': 'libmimalloc.so.2.0',
+         'tcmalloc': 'libtcmalloc_minimal.so.4'}
+
+# A figure of Cooper's own that stands beside what a program would call instead.
+INSTEAD = {'zone_pair_64': 'malloc_pair_64', 'zone_producer_consumer': 'malloc_producer_consumer'}
+for size in (50, 1000):
+    for order in ('lifo', 'fifo', 'random'):
+        INSTEAD[f'zone_batch_{size}_{order}'] = f'malloc_batch_{size}_{order}'
+
+
+class Driver:
+    """A program of build/bench (or a script of the source tree) that prints figures.
+
+    args: {build} and {source} are replaced. who: 'malloc' runs under each allocator, 'cooper' alone,
+    with the shape as its first argument. shapes: those in which Cooper takes part. most: rounds of a
+    run in which it takes part, at most; it is one of the first. rows: what it prints, as patterns,
+    for --only.
+    """
+
+    def __init__(self, name, who, rows, args=(), shapes=SHAPES, most=99, preload_child=False):
+        self.name, self.who, self.rows, self.args = name, who, rows, args
+        self.shapes, self.most, self.preload_child = shapes, most, preload_child
+
+
+DRIVERS = [
+    Driver('driver_malloc', 'malloc', ['malloc_pair_*', 'malloc_batch_*', 'malloc_producer_consumer']),
+    Driver('driver_core', 'cooper', ['zone_*']),
+    Driver('driver_malloc', 'malloc', ['start_up'], ('spawn', '40', '{build}/bench/empty'),
+           preload_child=True),
+    Driver('empty_resident', 'malloc', ['start_up_resident', 'start_up_private']),
+    Driver('driver_arena', 'cooper', ['arena_*']),
+    Driver('driver_threads', 'malloc', ['threads_held', 'threads_purged'], shapes=('amd64',), most=3),
+    Driver('driver_lab', 'cooper', ['lab_point'], most=3),
+]
+
+PROGRAMS_ROUNDS = 5  # at most
+
+# ---- bars ----------------------------------------------------------------------------------------
+# (row, how, limit, what it says). how: 'best' is the ratio to the best peer, 'glibc' that to glibc,
+# 'over glibc' the difference, 'value' Cooper's own figure; 'seen' has no limit: reported only. A row
+# that ends in * stands for each row that begins so. Bars are held in the shape with a direct map.
+BAR_SHAPE = 'amd64'
+BARS = [
+    ('zone_pair_64', 'best', 0.55, 'zone alloc and free, 64 B, against malloc and free'),
+    ('zone_pair_instructions', 'value', 30, 'instructions of that pair and its loop'),
+    ('zone_batch_*', 'best', 0.8, 'zone batches of 50 and 1000, last first, first first, random'),
+    ('malloc_batch_*', 'best', 0.8, 'the same through malloc'),
+    ('malloc_pair_16', 'best', 1.0, 'malloc and free, 16 B'),
+    ('malloc_pair_64', 'best', 1.0, 'malloc and free, 64 B'),
+    ('malloc_pair_256', 'best', 1.0, 'malloc and free, 256 B'),
+    ('malloc_pair_1024', 'best', 1.0, 'malloc and free, 1024 B'),
+    ('malloc_pair_instructions', 'value', 50, 'instructions of a malloc pair and its loop'),
+    ('zone_producer_consumer', 'best', 0.8, 'zone, taken on one CPU, given back on the other'),
+    ('malloc_producer_consumer', 'best', 0.8, 'the same through malloc'),
+    ('programs_time', 'best', 1.0, 'whole programs, time, geometric mean'),
+    ('programs_time_worst', 'best', 1.1, 'whole programs, time, the worst of them'),
+    ('programs_peak', 'glibc', 1.0, 'whole programs, peak resident memory, geometric mean'),
+    ('start_up', 'glibc', 1.1, 'an empty program, time'),
+    ('start_up_resident', 'over glibc', 400, 'an empty program, KiB resident beyond glibc\'s'),
+    ('threads_purged', 'best', 0.5, '1,000 sleeping threads after the strongest purge, KiB a thread'),
+]
