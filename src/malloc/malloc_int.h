@@ -54,10 +54,6 @@ unsigned malloc_class_aligned(size_t size, size_t align);
 /* A class's zone; NULL until the class is first used. Never goes away. */
 extern uma_zone_t malloc_zones[MALLOC_CLASSES];
 
-/* The zone's per-CPU caches, by page code (see below); NULL: no class's, or not made yet. */
-struct percpu;
-extern struct percpu *malloc_caches[256];
-
 /* The zone of a class, made if need be. May sleep. */
 uma_zone_t malloc_zone_make(unsigned class);
 

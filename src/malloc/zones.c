@@ -12,7 +12,6 @@
 #include "uma/uma_int.h"
 
 CORE_STATE uma_zone_t malloc_zones[MALLOC_CLASSES];
-CORE_STATE struct percpu *malloc_caches[256];
 CORE_STATE struct malloc_map malloc_map[2];
 
 /* clang-format off */
@@ -143,10 +142,8 @@ malloc_zone_make(unsigned class)
 	    (int)class_alignment(class) - 1, flags);
 	uma_zone_set_allocf(zone, slab_alloc);
 	uma_zone_set_freef(zone, slab_free);
-	if (atomic_cas(&malloc_zones[class], &first, zone)) {
-		atomic_store_release(&malloc_caches[MALLOC_CODE_CLASS + class], zone->cache);
+	if (atomic_cas(&malloc_zones[class], &first, zone))
 		return (zone);
-	}
 	uma_zdestroy(zone);
 	return (first);
 }

@@ -12,9 +12,7 @@
 FRONT_EXPORT void *
 malloc(size_t size)
 {
-	void *p = front_pop(size);
-
-	return (likely(p != NULL) ? p : front_alloc(size, 0, 0));
+	return (front_malloc(size));
 }
 
 FRONT_EXPORT void
@@ -32,6 +30,8 @@ calloc(size_t n, size_t size)
 
 	if (unlikely(__builtin_mul_overflow(n, size, &bytes)))
 		bytes = SIZE_MAX;
+	if (unlikely(bytes > FRONT_DIRECT))
+		return (front_alloc_more(bytes, M_ZERO));
 	p = front_pop(bytes);
 	return (likely(p != NULL) ? memset(p, 0, bytes) : front_alloc(bytes, 0, M_ZERO));
 }

@@ -24,42 +24,81 @@
 
 #define FRONT_EXPORT __attribute__((visibility("default")))
 
+/* ---- slow.c ---------------------------------------------------------------------------------------- */
+
+/* Of more than FRONT_DIRECT bytes: by the class's parts, or else front_alloc(). */
+void *front_alloc_more(size_t size, int flags);
+/* A block or NULL with errno ENOMEM. `align` 0: none wanted; `flags`: M_ZERO or 0. */
+void *front_alloc(size_t size, size_t align, int flags);
+
 /* ---- fast paths: NULL and false mean "take the slow path", nothing else ------------------------- */
 
-/*
- * Before the start no class has a cache and the page map has no pages: both fail. No ctor, dtor or
- * limit is lost on the way: the zones of malloc have none.
- */
-static ALWAYS_INLINE void *
-front_pop_class(unsigned class)
-{
-	struct percpu *cache = atomic_load_relaxed(&malloc_caches[MALLOC_CODE_CLASS + class]);
+#define FRONT_STEP   16 /* bytes; the sizes up to FRONT_DIRECT have a table entry each such step */
+#define FRONT_DIRECT 1024 /* bytes */
 
-	return (likely(cache != NULL) ? percpu_pop(cache) : NULL);
+/*
+ * All that the fast paths read, filled in by the slow ones as classes are used. An entry is the way
+ * from `closed`, parts that are for ever empty and full, to a class's parts: 0, which all are before
+ * the start, leads to the slow path without a test. So does the page map without pages. No ctor, dtor
+ * or limit is lost on the way: the zones of malloc have none.
+ */
+struct front_fast {
+	struct percpu closed[COOPER_MAXCPU];              /* never written */
+	uintptr_t by_size[FRONT_DIRECT / FRONT_STEP + 1]; /* (size + 15) / 16 -> parts */
+	uintptr_t by_code[256];                           /* the page map's code -> parts */
+	struct malloc_map map;                            /* malloc_map[0] */
+};
+extern struct front_fast front_fast;
+
+static ALWAYS_INLINE struct percpu *
+front_parts(const uintptr_t *entry)
+{
+	uintptr_t parts = (uintptr_t)front_fast.closed;
+
+#ifdef __x86_64__ /* where compilers do not make an atomic load an operand of the addition */
+	__asm__("addq %1, %0" : "+r"(parts) : "m"(*entry) : "cc");
+#else
+	parts += atomic_load_relaxed(entry);
+#endif
+	return ((struct percpu *)parts);
 }
 
 static ALWAYS_INLINE void *
+front_pop_class(unsigned class)
+{
+	return (percpu_pop(front_parts(&front_fast.by_code[MALLOC_CODE_CLASS + class])));
+}
+
+/* Of up to FRONT_DIRECT bytes. */
+static ALWAYS_INLINE void *
 front_pop(size_t size)
 {
-	return (likely(size - 1 < MALLOC_SMALL_MAX) ? front_pop_class(malloc_class(size)) : NULL);
+	return (percpu_pop(front_parts(&front_fast.by_size[(size + FRONT_STEP - 1) / FRONT_STEP])));
 }
 
 static ALWAYS_INLINE bool
 front_push(void *p)
 {
-	size_t page = atop((vm_offset_t)p - malloc_map[0].base);
-	struct percpu *cache;
+	size_t page = atop((vm_offset_t)p - front_fast.map.base);
 
-	if (unlikely(page >= malloc_map[0].pages))
-		return (false);
-	cache = malloc_caches[malloc_map[0].code[page]];
-	return (likely(cache != NULL) && percpu_push(cache, p));
+	return (likely(page < front_fast.map.pages) &&
+		percpu_push(front_parts(&front_fast.by_code[front_fast.map.code[page]]), p));
 }
 
-/* ---- slow.c ---------------------------------------------------------------------------------------- */
+static ALWAYS_INLINE void *
+front_malloc(size_t size)
+{
+	void *p;
 
-/* A block or NULL with errno ENOMEM. `align` 0: none wanted; `flags`: M_ZERO or 0. */
-void *front_alloc(size_t size, size_t align, int flags);
+	if (unlikely(size > FRONT_DIRECT))
+		return (front_alloc_more(size, 0));
+	p = front_pop(size);
+	return (likely(p != NULL) ? p : front_alloc(size, 0, 0));
+}
+
+/* ---- slow.c again ---------------------------------------------------------------------------------- */
+
+void front_fast_start(void); /* once the core runs */
 void front_free(void *p);
 void *front_realloc(void *p, size_t size);
 size_t front_size(const char *func, const void *p); /* 0 for NULL and foreign addresses */
@@ -68,6 +107,7 @@ size_t front_size(const char *func, const void *p); /* 0 for NULL and foreign ad
 
 /* True: the core runs. False: this thread is just starting it; it gets start-up memory. */
 bool front_start(void);
+bool front_started(void); /* without starting it */
 /* Write the statistics, if that was asked for, before the process ends or becomes another program. */
 void front_save_stats(bool exec);
 

@@ -46,7 +46,7 @@ usage(struct usage *sum)
 	struct class_usage u;
 
 	*sum = (struct usage){ 0 };
-	if (!front_start())
+	if (!front_started())
 		return;
 	for (unsigned class = 0; class < MALLOC_CLASSES; class ++)
 		if (class_usage(class, &u)) {
@@ -144,11 +144,12 @@ FRONT_EXPORT int
 malloc_trim(size_t pad)
 {
 	int saved = errno;
-	unsigned long before = uma_size(), discarded;
+	unsigned long before, discarded;
 
 	(void)pad; /* no top of a heap to be kept */
-	if (!front_start())
+	if (!front_started())
 		return (0);
+	before = uma_size();
 	uma_reclaim(UMA_RECLAIM_DRAIN_CPU);
 	discarded = page_discard_free(~0ul);
 	errno = saved;

@@ -14,14 +14,6 @@
 #define NOTHROW "RKSt9nothrow_t"
 
 static ALWAYS_INLINE void *
-new_block(size_t size)
-{
-	void *p = front_pop(size);
-
-	return (likely(p != NULL) ? p : front_alloc(size, 0, 0));
-}
-
-static ALWAYS_INLINE void *
 new_aligned(size_t size, size_t align)
 {
 	unsigned class = malloc_class_aligned(size, align);
@@ -35,13 +27,13 @@ new_aligned(size_t size, size_t align)
 	FRONT_EXPORT void *name(size_t size) __asm__(mangled Z);                                 \
 	void *name(size_t size)                                                                  \
 	{                                                                                        \
-		void *p = new_block(size);                                                       \
+		void *p = front_malloc(size);                                                    \
 		return (likely(p != NULL) ? p : front_new_failed(size, 0));                      \
 	}                                                                                        \
 	FRONT_EXPORT void *name##_nothrow(size_t size, const void *) __asm__(mangled Z NOTHROW); \
 	void *name##_nothrow(size_t size, const void *tag)                                       \
 	{                                                                                        \
-		void *p = new_block(size);                                                       \
+		void *p = front_malloc(size);                                                    \
 		(void)tag;                                                                       \
 		return (likely(p != NULL) ? p : front_new_failed_nothrow(size, 0));              \
 	}                                                                                        \

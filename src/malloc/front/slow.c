@@ -14,6 +14,34 @@
 
 #include <cooper/kmem.h>
 #include "front.h"
+#include "uma/uma_int.h"
+
+struct front_fast front_fast;
+
+/* ---- the fast paths' tables ------------------------------------------------------------------------ */
+
+/* The map's ends are written last: until they are, every address is foreign. */
+void
+front_fast_start(void)
+{
+	front_fast.map.base = malloc_map[0].base;
+	front_fast.map.code = malloc_map[0].code;
+	atomic_store_release(&front_fast.map.pages, malloc_map[0].pages);
+}
+
+/* From now on the class is served on the fast paths. */
+static void
+publish(unsigned class, uma_zone_t zone)
+{
+	uintptr_t way = (uintptr_t)zone->cache - (uintptr_t)&front_fast.closed;
+
+	if (atomic_load_relaxed(&front_fast.by_code[MALLOC_CODE_CLASS + class]) == way)
+		return;
+	for (size_t i = 0; i < nitems(front_fast.by_size); i++)
+		if (malloc_class(MAX(i * FRONT_STEP, (size_t)1)) == class)
+			atomic_store_release(&front_fast.by_size[i], way);
+	atomic_store_release(&front_fast.by_code[MALLOC_CODE_CLASS + class], way);
+}
 
 /* ---- allocation ------------------------------------------------------------------------------------ */
 
@@ -26,11 +54,13 @@ zone_of(unsigned class)
 {
 	uma_zone_t zone = malloc_zone_near(class);
 
-	if (likely(zone != NULL && zone == malloc_zones[class]))
-		return (zone);
-	if (machine_thread_state()->in_reclaim || vm_page_count_severe(-1))
-		return (zone);
-	return (malloc_zone_make(class));
+	if (unlikely(zone == NULL || zone != malloc_zones[class])) {
+		if (machine_thread_state()->in_reclaim || vm_page_count_severe(-1))
+			return (zone);
+		zone = malloc_zone_make(class);
+	}
+	publish(class, zone);
+	return (zone);
 }
 
 static void *
@@ -88,6 +118,19 @@ front_alloc(size_t size, size_t align, int flags)
 	}
 	errno = p != NULL ? saved : ENOMEM;
 	return (p);
+}
+
+NOINLINE void *
+front_alloc_more(size_t size, int flags)
+{
+	void *p;
+
+	if (unlikely(size > MALLOC_SMALL_MAX))
+		return (front_alloc(size, 0, flags));
+	p = front_pop_class(malloc_class(size));
+	if (unlikely(p == NULL))
+		return (front_alloc(size, 0, flags));
+	return ((flags & M_ZERO) != 0 ? memset(p, 0, size) : p);
 }
 
 /* ---- free and realloc ------------------------------------------------------------------------------ */
@@ -153,8 +196,8 @@ front_realloc(void *p, size_t size)
 	old = malloc_block_size("realloc", p, malloc_code(p));
 	if (size <= old && (size > old / 2 || old == malloc_class_size(0)))
 		return (p);
-	q = front_pop(size);
-	if (q == NULL && (q = front_alloc(size, 0, 0)) == NULL)
+	q = front_malloc(size);
+	if (q == NULL)
 		return (NULL);
 	memcpy(q, p, MIN(old, size));
 	if (!front_push(p))

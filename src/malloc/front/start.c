@@ -1,6 +1,9 @@
 /*
  * The start of the core in a process's first malloc, fork, and the statistics at the end.
  *
+ * A process that never allocates never starts it: what it pays for is the library's loading. Until
+ * then the fast paths' tables are empty, so nothing on them asks whether we run.
+ *
  * start_lock guards the start; it is never taken again once `started` is set. Whatever the start
  * itself allocates, through a library function on the way, is served from boot memory: `starter`
  * tells that it is the same thread.
@@ -23,16 +26,43 @@ static struct malloc_type_stats front_stats[COOPER_MAXCPU];
 struct malloc_type front_type[1] = { { "libc", NULL, NULL, MALLOC_TYPE_FRONT } };
 
 /* ---- fork -------------------------------------------------------------------------------------------
- * The order among handlers is right by itself: ours are registered in the first malloc, so ours is
- * the last to prepare and the first in the child, and the others may allocate. A thread that is
- * alone forks without taking a lock.
+ * Our handlers are registered when the library is loaded, or before that in the first malloc. So
+ * ours is the last to prepare and the first in parent and child, the others may allocate, and
+ * `started` is the same at all three. A process that has not started has no second thread: making
+ * one allocates. A thread that is alone forks without taking a lock.
  */
+static void
+fork_prepare(void)
+{
+	if (started)
+		sync_fork_prepare();
+}
+
+static void
+fork_parent(void)
+{
+	if (started)
+		sync_fork_parent();
+}
+
 static void
 fork_child(void)
 {
+	if (!started)
+		return;
 	core_fork_child();
 	if (machine_options()->stats[0] != '\0')
 		stats_run_fork_child();
+}
+
+/* Twice would be once too often: the second prepare would wait for the first one's locks. */
+static void
+fork_register(void)
+{
+	static uint32_t registered;
+
+	if (atomic_exchange(&registered, 1) == 0)
+		(void)pthread_atfork(fork_prepare, fork_parent, fork_child);
 }
 
 /* ---- start ------------------------------------------------------------------------------------------- */
@@ -50,6 +80,7 @@ start_core(void)
 		_exit(2);
 	}
 	malloc_type_adopt(front_type, front_stats);
+	front_fast_start();
 	if (machine_options()->stats[0] != '\0')
 		stats_run_start(machine_options()->stats);
 }
@@ -75,15 +106,24 @@ front_start(void)
 	}
 	machine_unlock(&start_lock);
 	if (first)
-		(void)pthread_atfork(sync_fork_prepare, sync_fork_parent, fork_child);
+		fork_register();
 	return (true);
+}
+
+bool
+front_started(void)
+{
+	return (atomic_load_acquire(&started));
 }
 
 /* A bad COOPER_OPTIONS ends the process before main, even one that never allocates. */
 __attribute__((constructor(101))) static void
 start_at_load(void)
 {
-	(void)front_start();
+	if (machine_options_given())
+		(void)front_start();
+	else
+		fork_register();
 }
 
 /* ---- the end -------------------------------------------------------------------------------------------- */
@@ -94,7 +134,7 @@ front_save_stats(bool exec)
 	int saved = errno;
 	const char *path;
 
-	if (!atomic_load_acquire(&started))
+	if (!front_started())
 		return;
 	path = machine_options()->stats;
 	if (path[0] != '\0' && exec)
