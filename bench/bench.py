@@ -132,7 +132,8 @@ def rotated(items, by):
 
 
 def measure_driver(driver, number, cooper, peers, options, samples):
-    who = [one for one in cooper if one.shape in driver.shapes] + (peers if driver.who == 'malloc' else [])
+    who = [one for one in cooper if one.shape in ((rows.BAR_SHAPE,) if driver.who == 'alone' else driver.shapes)]
+    who += peers if driver.who == 'malloc' else []
     for contestant in rotated(who, number):
         for row, value, unit, peer in contestant.run(driver, options):
             # A shape's own references stand beside that shape: the first shape's are kept.
@@ -162,8 +163,8 @@ def measure(options, cooper, peers):
         return options.may_want(pattern) or any(fnmatch.fnmatchcase(row, pattern) for row in beside)
 
     drivers = [driver for driver in rows.DRIVERS if any(wanted(row) for row in driver.rows)]
-    names = [name for name in programs.PROGRAMS if options.may_want(f'program_{name}_*') or
-             options.may_want('programs_*')]
+    names = [name for name in programs.PROGRAMS
+             if any(options.wants(row) for row in (*programs.rows_of(name), *results.PROGRAM_RECORDS))]
     if not drivers and not names:
         raise Bad(f'no row is like {options.only!r}; --list tells all')
     start = time.monotonic()
@@ -201,7 +202,8 @@ def listing():
     for driver in rows.DRIVERS:
         yield from driver.rows
     for name in programs.PROGRAMS:
-        yield f'program_{name}_time, _peak, _wall, _cpu'
+        yield from programs.rows_of(name)
+    yield from results.PROGRAM_RECORDS
 
 
 def write(options, found, verdicts):

@@ -111,9 +111,13 @@ PROGRAMS = {
 }
 
 
+def rows_of(name):
+    return [f'program_{name}_{kind}' for kind in ('time', 'peak', 'wall', 'cpu')]
+
+
 def figures(name, bench):
     """What the program wrote, and (row, value, unit) of one run of it."""
     run, clock = PROGRAMS[name]
     said, result = run(bench)
-    return said, [(f'program_{name}_time', result[clock], 's'), (f'program_{name}_peak', result['peak'], 'KiB'),
-                  (f'program_{name}_wall', result['wall'], 's'), (f'program_{name}_cpu', result['cpu'], 's')]
+    values = ((result[clock], 's'), (result['peak'], 'KiB'), (result['wall'], 's'), (result['cpu'], 's'))
+    return said, [(row, *value) for row, value in zip(rows_of(name), values)]

@@ -77,6 +77,9 @@ def geometric_mean(values):
     return math.exp(statistics.fmean(math.log(value) for value in values))
 
 
+PROGRAM_RECORDS = ['programs_time', 'programs_time_worst', 'programs_peak', 'programs_peak_worst']
+
+
 def program_records(found):
     """What the whole programs say together. Each mean is of the programs' median ratios."""
     for kind in ('time', 'peak'):

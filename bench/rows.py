@@ -5,21 +5,22 @@ measures beside Cooper in the same process. Without a unit it is nanoseconds. Sm
 """
 
 SHAPES = ('amd64', 'i386')
+BAR_SHAPE = 'amd64'  # bars are held in the shape with a direct map
 PEERS = {'glibc': '', 'jemalloc': 'libjemalloc.so.2', 'mimalloc': 'libmimalloc.so.2.0',
          'tcmalloc': 'libtcmalloc_minimal.so.4'}
 
 # A figure of Cooper's own that stands beside what a program would call instead.
-INSTEAD = {'zone_pair_64': 'malloc_pair_64', 'zone_producer_consumer': 'malloc_producer_consumer'}
-for size in (50, 1000):
-    for order in ('lifo', 'fifo', 'random'):
-        INSTEAD[f'zone_batch_{size}_{order}'] = f'malloc_batch_{size}_{order}'
+INSTEAD = {'zone_pair_64': 'malloc_pair_64', 'zone_producer_consumer': 'malloc_producer_consumer',
+           'zone_pair_instructions': 'malloc_pair_instructions'}
+BATCHES = [f'batch_{size}_{order}' for size in (50, 1000) for order in ('lifo', 'fifo', 'random')]
+INSTEAD |= {f'zone_{batch}': f'malloc_{batch}' for batch in BATCHES}
 
 
 class Driver:
     """A program of build/bench (or a script of the source tree) that prints figures.
 
-    args: {build} and {source} are replaced. who: 'malloc' runs under each allocator, 'cooper' alone,
-    with the shape as its first argument. shapes: those in which Cooper takes part. most: rounds of a
+    args: {build} and {source} are replaced. who: 'malloc' runs under each allocator, 'cooper' in
+    each shape, which is its first argument, 'alone' once in a round, for BAR_SHAPE. shapes: those in which Cooper takes part. most: rounds of a
     run in which it takes part, at most; it is one of the first. rows: what it prints, as patterns,
     for --only.
     """
@@ -30,8 +31,15 @@ class Driver:
 
 
 DRIVERS = [
-    Driver('driver_malloc', 'malloc', ['malloc_pair_*', 'malloc_batch_*', 'malloc_producer_consumer']),
-    Driver('driver_core', 'cooper', ['zone_*']),
+    Driver('driver_malloc', 'malloc', ['malloc_pair_16', 'malloc_pair_64', 'malloc_pair_256', 'malloc_pair_1024',
+                                       'malloc_pair_64_2_threads', 'malloc_producer_consumer',
+                                       *(f'malloc_{batch}' for batch in BATCHES)]),
+    Driver('driver_core', 'cooper', ['zone_pair_64', 'zone_producer_consumer',
+                                     *(f'zone_{batch}' for batch in BATCHES)]),
+    Driver('count_steps', 'malloc', ['malloc_pair_instructions'],
+           ('pair_instructions', '{build}/bench/driver_count', 'malloc'), preload_child=True, most=1),
+    Driver('count_steps', 'alone', ['zone_pair_instructions', 'arena_pair_instructions'],
+           ('pair_instructions', '{build}/bench/driver_count', 'zone', 'arena'), most=1),
     Driver('driver_malloc', 'malloc', ['start_up'], ('spawn', '40', '{build}/bench/empty'),
            preload_child=True),
     Driver('empty_resident', 'malloc', ['start_up_resident', 'start_up_private']),
@@ -45,8 +53,7 @@ PROGRAMS_ROUNDS = 5  # at most
 # ---- bars ----------------------------------------------------------------------------------------
 # (row, how, limit, what it says). how: 'best' is the ratio to the best peer, 'glibc' that to glibc,
 # 'over glibc' the difference, 'value' Cooper's own figure; 'seen' has no limit: reported only. A row
-# that ends in * stands for each row that begins so. Bars are held in the shape with a direct map.
-BAR_SHAPE = 'amd64'
+# that ends in * stands for each row that begins so.
 BARS = [
     ('zone_pair_64', 'best', 0.55, 'zone alloc and free, 64 B, against malloc and free'),
     ('zone_pair_instructions', 'value', 30, 'instructions of that pair and its loop'),

@@ -17,6 +17,7 @@ build    | libdw-dev         | -            | functions and lines in the laborat
 test     | libcmocka-dev     | -            | the unit tests' framework
 test     | spin              | spin         | verifies the model of the tag protocol
 test     | strace            | strace       | a test records a small build's system calls
+test     | valgrind          | valgrind     | a test counts the instructions of the hot pairs
 test     | chromium          | chromium     | a test opens the laboratory's page in it
 lint     | clang-format-14   | clang-format-14 | a test checks the tree's formatting
 programs | python3           | /usr/bin/python3 | a real program to run on Cooper

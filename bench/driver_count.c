@@ -1,0 +1,128 @@
+/*
+ * Pairs to be counted: so many, of one kind, and nothing else that depends on their number. Who counts
+ * runs it with two numbers and takes the difference, so that starting and ending fall out.
+ *
+ * usage: driver_count zone|malloc|arena PAIRS [stop]     stop: with SIGSTOP, before and after them
+ *
+ *	zone	uma_zalloc and uma_zfree, 64 bytes
+ *	malloc	malloc and free, 64 bytes, of whichever library is preloaded
+ *	arena	vmem_alloc and vmem_free of a page from an arena's quantum caches
+ */
+#include <signal.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include <cooper/cooper.h>
+#include <cooper/uma.h>
+#include <cooper/vmem.h>
+
+#include "clock.h"
+
+#define PAGE 4096
+#define WARM 300
+
+/* Only before and after so many pairs as are asked for. */
+static bool stops;
+
+static void
+stop(void)
+{
+	if (stops)
+		raise(SIGSTOP);
+}
+
+__attribute__((noinline)) static void
+zone_pairs(uma_zone_t zone, unsigned long n)
+{
+	while (n-- > 0) {
+		char *p = uma_zalloc(zone, M_NOWAIT);
+
+		*p = 1;
+		USE(p);
+		uma_zfree(zone, p);
+	}
+}
+
+static void
+zone_pairs_counted(unsigned long n)
+{
+	uma_zone_t zone = uma_zcreate("count", 64, NULL, NULL, NULL, NULL, UMA_ALIGN_PTR, 0);
+
+	zone_pairs(zone, WARM);
+	stop();
+	zone_pairs(zone, n);
+	stop();
+}
+
+__attribute__((noinline)) static void
+malloc_pairs(unsigned long n)
+{
+	while (n-- > 0) {
+		char *p = malloc(64);
+
+		*p = 1;
+		USE(p);
+		free(p);
+	}
+}
+
+static void
+malloc_pairs_counted(unsigned long n)
+{
+	malloc_pairs(WARM);
+	stop();
+	malloc_pairs(n);
+	stop();
+}
+
+__attribute__((noinline)) static void
+arena_pairs(vmem_t *arena, unsigned long n)
+{
+	vmem_addr_t addr = 0;
+
+	while (n-- > 0) {
+		if (vmem_alloc(arena, PAGE, M_NOWAIT | M_BESTFIT, &addr) != 0)
+			abort();
+		vmem_free(arena, addr, PAGE);
+	}
+}
+
+static void
+arena_pairs_counted(unsigned long n)
+{
+	vmem_t *arena = vmem_create("count", 1 << 20, 1 << 28, PAGE, 16 * PAGE, M_WAITOK);
+
+	arena_pairs(arena, WARM);
+	stop();
+	arena_pairs(arena, n);
+	stop();
+}
+
+int
+main(int argc, char **argv)
+{
+	static const struct {
+		const char *name;
+		void (*pairs)(unsigned long n);
+	} kinds[] = { { "zone", zone_pairs_counted }, { "malloc", malloc_pairs_counted },
+		{ "arena", arena_pairs_counted } };
+	struct machine_shape shape = { .ncpus = 2,
+		.ndomains = 1,
+		.physmem = 256 << 20,
+		.direct_map = true,
+		.kva_size = (vm_size_t)512 << 20 };
+
+	stops = argc == 4 && strcmp(argv[3], "stop") == 0;
+	for (unsigned i = 0; argc == 3 + stops && i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		if (strcmp(argv[1], kinds[i].name) != 0)
+			continue;
+		if (i != 1 && cooper_start(&shape) != 0) {
+			fprintf(stderr, "driver_count: %s\n", cooper_start_error());
+			return (1);
+		}
+		kinds[i].pairs(strtoul(argv[2], NULL, 10));
+		return (0);
+	}
+	fprintf(stderr, "usage: driver_count zone|malloc|arena PAIRS [stop]\n");
+	return (2);
+}
