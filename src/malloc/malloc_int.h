@@ -65,9 +65,11 @@ uma_zone_t malloc_zone_near(unsigned class);
 
 /* ---- the page map ------------------------------------------------------------------------------ */
 enum {
-	MALLOC_CODE_NONE = 0,      /* nothing of malloc's, or the middle of a large block */
-	MALLOC_CODE_CLASS = 1,     /* .. + MALLOC_CLASSES - 1: a slab of class code - 1 */
-	MALLOC_CODE_CONTIG = 253,  /* the first page of a contiguous block */
+	MALLOC_CODE_NONE = 0,  /* nothing of malloc's, or the middle of a large block */
+	MALLOC_CODE_CLASS = 1, /* .. + MALLOC_CLASSES - 1: a slab of class code - 1 */
+	MALLOC_CODE_GROWN =
+	    252, /* the first page of a large block that the front's realloc moved */
+	MALLOC_CODE_CONTIG = 253,  /* ... of a contiguous block */
 	MALLOC_CODE_ALIGNED = 254, /* ... of a large block aligned to more than a page */
 	MALLOC_CODE_LARGE = 255    /* ... of a large block */
 };

@@ -284,6 +284,44 @@ machine_unmap(vm_offset_t va, unsigned n)
 		protect(va, ptoa(n), PROT_READ | PROT_WRITE);
 }
 
+/* ---- moving ------------------------------------------------------------------------------------------
+ * The old range stays mapped and reads zero (MREMAP_DONTUNMAP, Linux 5.7): were it ever unmapped, another
+ * thread's mmap() could take it.
+ */
+bool
+posix_memory_move(vm_offset_t from, vm_offset_t to, unsigned long n)
+{
+#ifdef MREMAP_DONTUNMAP
+	uint32_t *old = table_at(from, (unsigned)n, "posix_memory_move");
+	uint32_t *new = table_at(to, (unsigned)n, "posix_memory_move");
+
+	if (mremap((void *)from, ptoa(n), ptoa(n), MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP,
+		(void *)to) == MAP_FAILED)
+		return (false);
+	for (unsigned long i = 0; i < n; i++) {
+		atomic_store_relaxed(&new[i], old[i]);
+		atomic_store_relaxed(&old[i], 0);
+	}
+	return (true);
+#else
+	(void)from;
+	(void)to;
+	(void)n;
+	return (false);
+#endif
+}
+
+void
+posix_memory_plain(vm_offset_t va, unsigned long n)
+{
+	vm_size_t offset = va - window_view.base;
+
+	if (mmap((void *)va, ptoa(n), PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) != MAP_FAILED &&
+	    offset < STEP)
+		madvise((void *)va, MIN(ptoa(n), STEP - offset), MADV_NOHUGEPAGE);
+}
+
 /* ---- fork --------------------------------------------------------------------------------------------- */
 
 void

@@ -30,6 +30,14 @@ uint64_t posix_host_memory(void);   /* the smaller of the host's memory and the 
 const char *posix_options_text(char *buf, size_t size); /* COOPER_OPTIONS; NULL: not set */
 uint64_t posix_address_limit(void); /* RLIMIT_AS or RLIMIT_DATA; UINT64_MAX if there is none */
 
+/*
+ * memory.c, for the libc front. Move n pages of the window to another, bare range of it, contents and
+ * mapping, without copying; false: the host cannot, nothing has changed. What was moved to is a
+ * mapping of its own until posix_memory_plain() makes its range, bare again, like the rest.
+ */
+bool posix_memory_move(vm_offset_t from, vm_offset_t to, unsigned long n);
+void posix_memory_plain(vm_offset_t va, unsigned long n);
+
 /* memory.c, cpu.c, percpu.c: their parts of machine_start() and machine_fork_*(). */
 enum posix_fork { FORK_PREPARE, FORK_PARENT, FORK_CHILD };
 void posix_memory_fork(enum posix_fork when);

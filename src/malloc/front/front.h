@@ -4,6 +4,7 @@
  *
  *	alloc.c      the allocating and freeing functions; fast paths inline from here
  *	slow.c       what the fast paths leave: first use, large, short of memory, foreign addresses
+ *	large.c      large blocks: what is kept of them, and how they grow
  *	start.c      starting the core in the first malloc, fork, statistics at the end
  *	new.c        operator new and delete; new_fail.cc: their failure, the only C++
  *	info.c       mallinfo and friends
@@ -102,6 +103,17 @@ void front_fast_start(void); /* once the core runs */
 void front_free(void *p);
 void *front_realloc(void *p, size_t size);
 size_t front_size(const char *func, const void *p); /* 0 for NULL and foreign addresses */
+
+/* ---- large.c --------------------------------------------------------------------------------------- */
+
+void front_large_start(void);
+void *front_large_alloc(size_t size, size_t align, int flags);
+void front_large_free(void *p, unsigned code);
+/* The block p of `old` bytes, made `size` without copying; NULL: it is as it was. */
+void *front_large_resize(void *p, size_t old, size_t size, unsigned code);
+size_t front_large_kept(void); /* bytes that nobody has and that are not given back yet */
+/* Give back all that is kept; bytes. */
+size_t front_large_purge(void);
 
 /* ---- start.c --------------------------------------------------------------------------------------- */
 

@@ -12,9 +12,9 @@
 #include "front.h"
 
 struct usage {
-	size_t slabs;  /* bytes of the size classes' slabs */
+	size_t slabs;  /* bytes of the size classes' slabs, and of large blocks that are kept */
 	size_t used;   /* of these, in blocks that the program holds */
-	size_t free;   /* free blocks in slabs and caches, how many */
+	size_t free;   /* free blocks in slabs and caches, how many; large ones left out */
 	size_t large;  /* large blocks: how many */
 	size_t mapped; /* and their bytes */
 };
@@ -54,6 +54,7 @@ usage(struct usage *sum)
 			sum->used += u.used * u.size;
 			sum->free += u.free;
 		}
+	sum->slabs += front_large_kept();
 	malloc_type_sum(front_type, &large);
 	sum->large = large.numallocs - large.numfrees;
 	sum->mapped = large.memalloced - large.memfreed;
@@ -145,15 +146,17 @@ malloc_trim(size_t pad)
 {
 	int saved = errno;
 	unsigned long before, discarded;
+	size_t kept;
 
 	(void)pad; /* no top of a heap to be kept */
 	if (!front_started())
 		return (0);
 	before = uma_size();
+	kept = front_large_purge();
 	uma_reclaim(UMA_RECLAIM_DRAIN_CPU);
 	discarded = page_discard_free(~0ul);
 	errno = saved;
-	return (uma_size() < before || discarded > 0);
+	return (uma_size() < before || discarded > 0 || kept > 0);
 }
 
 /* Parameters of glibc's algorithms; there is nothing here that they could mean. */

@@ -68,14 +68,10 @@ try_alloc(size_t size, size_t align, int flags)
 {
 	unsigned class = malloc_class_aligned(MAX(size, (size_t)1), MAX(align, (size_t)1));
 	uma_zone_t zone;
-	void *p;
 
 	if (class < MALLOC_CLASSES && (zone = zone_of(class)) != NULL)
 		return (uma_zalloc(zone, flags));
-	p = malloc_large_alloc(size, align, NULL, flags);
-	if (p != NULL)
-		malloc_count_alloc(front_type, malloc_large_size(p), true);
-	return (p);
+	return (front_large_alloc(size, align, flags));
 }
 
 /*
@@ -89,6 +85,7 @@ reclaim(unsigned attempt, size_t size)
 		return (false);
 	switch (attempt) {
 	case 0:
+		(void)front_large_purge();
 		(void)page_daemon_pass(-1, PRESSURE_MIN);
 		return (true);
 	case 1:
@@ -151,12 +148,10 @@ front_free(void *p)
 		return;
 	code = malloc_code(p);
 	MUST(code != MALLOC_CODE_NONE, "free: address %p is not an allocated block", p);
-	if (malloc_code_is_class(code)) {
+	if (malloc_code_is_class(code))
 		uma_zfree(malloc_zones[code - MALLOC_CODE_CLASS], p);
-	} else {
-		malloc_count_free(front_type, malloc_large_size(p));
-		malloc_large_free(p, code);
-	}
+	else
+		front_large_free(p, code);
 	errno = saved;
 }
 
@@ -188,14 +183,24 @@ realloc_foreign(void *p, size_t size)
 void *
 front_realloc(void *p, size_t size)
 {
+	unsigned code;
 	size_t old;
 	void *q;
+	int saved;
 
 	if (unlikely(foreign(p)))
 		return (realloc_foreign(p, size));
-	old = malloc_block_size("realloc", p, malloc_code(p));
+	code = malloc_code(p);
+	old = malloc_block_size("realloc", p, code);
 	if (size <= old && (size > old / 2 || old == malloc_class_size(0)))
 		return (p);
+	if (!malloc_code_is_class(code)) {
+		saved = errno;
+		q = front_large_resize(p, old, size, code);
+		errno = saved;
+		if (q != NULL)
+			return (q);
+	}
 	q = front_malloc(size);
 	if (q == NULL)
 		return (NULL);

@@ -80,6 +80,7 @@ start_core(void)
 		_exit(2);
 	}
 	malloc_type_adopt(front_type, front_stats);
+	front_large_start();
 	front_fast_start();
 	if (machine_options()->stats[0] != '\0')
 		stats_run_start(machine_options()->stats);
