@@ -97,7 +97,8 @@ class Options:
 class Contestant:
     def __init__(self, who, preload, shape=None):
         self.who, self.preload, self.shape = who, preload, shape
-        self.options = {'COOPER_OPTIONS': f'shape={shape}'} if shape else {}
+        # A direct map is the default: Cooper as a user has it, who sets no option.
+        self.options = {'COOPER_OPTIONS': f'shape={shape}'} if shape not in (None, rows.BAR_SHAPE) else {}
 
     def run(self, driver, options):
         """The figures that a driver prints."""

@@ -3,7 +3,7 @@
  * LD_PRELOAD puts in front of glibc's.
  *
  * usage: driver_malloc           prints "NAME NANOSECONDS ns" a line
- *        driver_malloc spawn N PROGRAM  starts PROGRAM N times under $BENCH_PRELOAD
+ *        driver_malloc spawn N NAME PROGRAM...  starts PROGRAM N times under $BENCH_PRELOAD
  */
 #define _GNU_SOURCE
 #include <spawn.h>
@@ -86,10 +86,9 @@ cpu_ns(const struct rusage *usage)
  * processor time, which has most of what the kernel does to start and to end it.
  */
 static int
-spawn(unsigned long n, char *program)
+spawn(unsigned long n, const char *name, char **argv)
 {
 	const char *preload = getenv("BENCH_PRELOAD");
-	char *argv[] = { program, NULL };
 	double *took = calloc(n, sizeof(*took));
 
 	if (took == NULL || n == 0)
@@ -101,14 +100,14 @@ spawn(unsigned long n, char *program)
 		struct rusage usage;
 		int status;
 
-		if (posix_spawn(&pid, program, NULL, NULL, argv, environ) != 0 ||
+		if (posix_spawn(&pid, argv[0], NULL, NULL, argv, environ) != 0 ||
 		    wait4(pid, &status, 0, &usage) != pid || status != 0) {
-			fprintf(stderr, "%s failed\n", program);
+			fprintf(stderr, "%s failed\n", argv[0]);
 			return (1);
 		}
 		took[i] = cpu_ns(&usage) / 1e3;
 	}
-	printf("start_up %.3f us\n", median_of(took, (unsigned)n));
+	printf("%s %.3f us\n", name, median_of(took, (unsigned)n));
 	free(took);
 	return (0);
 }
@@ -120,8 +119,8 @@ main(int argc, char **argv)
 	size_t small = 64;
 	char name[64];
 
-	if (argc == 4 && strcmp(argv[1], "spawn") == 0)
-		return (spawn(strtoul(argv[2], NULL, 10), argv[3]));
+	if (argc >= 5 && strcmp(argv[1], "spawn") == 0)
+		return (spawn(strtoul(argv[2], NULL, 10), argv[3], argv + 4));
 	for (unsigned i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
 		size_t size = sizes[i];
 

@@ -1,6 +1,11 @@
-/* A program that does nothing: what is left is what starting it costs. */
+/* A program that does nothing, or (with an argument) one malloc: what is left is what starting costs. */
+#include <stdlib.h>
+
 int
-main(void)
+main(int argc, char **argv)
 {
+	(void)argv;
+	if (argc > 1)
+		free(malloc(100));
 	return (0);
 }

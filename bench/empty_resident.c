@@ -1,21 +1,28 @@
 /*
- * A program that does nothing but say what is resident once it has started: "NAME VALUE KiB" a line.
+ * A program that does nothing, or (with an argument) one malloc, but say what is resident then:
+ * "NAME VALUE KiB" a line.
  * /proc/self/smaps_rollup walks the page tables: unlike the counters in /proc/self/status, which the
- * kernel keeps per CPU and adds up late, it is exact. Asks malloc for nothing.
+ * kernel keeps per CPU and adds up late, it is exact.
  */
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 int
-main(void)
+main(int argc, char **argv)
 {
-	static const char *const what[][2] = { { "\nRss:", "start_up_resident" },
-		{ "\nPrivate_Dirty:", "start_up_private" } };
+	static const char *const what[][2] = { { "\nRss:", "_resident" },
+		{ "\nPrivate_Dirty:", "_private" } };
+	const char *name = argc > 1 ? "first_malloc" : "start_up";
 	char text[4096];
 	int file = open("/proc/self/smaps_rollup", O_RDONLY | O_CLOEXEC);
-	ssize_t n = read(file, text, sizeof(text) - 1);
+	ssize_t n;
 
+	(void)argv;
+	if (argc > 1)
+		free(malloc(100));
+	n = read(file, text, sizeof(text) - 1);
 	if (n <= 0)
 		return (1);
 	text[n] = '\0';
@@ -26,7 +33,8 @@ main(void)
 			return (1);
 		at += strlen(what[i][0]);
 		at += strspn(at, " ");
-		if (write(1, what[i][1], strlen(what[i][1])) < 0 || write(1, " ", 1) < 0 ||
+		if (write(1, name, strlen(name)) < 0 ||
+		    write(1, what[i][1], strlen(what[i][1])) < 0 || write(1, " ", 1) < 0 ||
 		    write(1, at, strspn(at, "0123456789")) < 0 || write(1, " KiB\n", 5) < 0)
 			return (1);
 	}

@@ -40,11 +40,16 @@ DRIVERS = [
            ('pair_instructions', '{build}/bench/driver_count', 'malloc'), preload_child=True, most=1),
     Driver('count_steps', 'alone', ['zone_pair_instructions', 'arena_pair_instructions'],
            ('pair_instructions', '{build}/bench/driver_count', 'zone', 'arena'), most=1),
-    Driver('driver_malloc', 'malloc', ['start_up'], ('spawn', '40', '{build}/bench/empty'),
+    Driver('driver_malloc', 'malloc', ['start_up'], ('spawn', '40', 'start_up', '{build}/bench/empty'),
            preload_child=True),
+    Driver('driver_malloc', 'malloc', ['first_malloc'],
+           ('spawn', '40', 'first_malloc', '{build}/bench/empty', 'malloc'), preload_child=True),
     Driver('empty_resident', 'malloc', ['start_up_resident', 'start_up_private']),
+    Driver('empty_resident', 'malloc', ['first_malloc_resident', 'first_malloc_private'], ('malloc',)),
     Driver('driver_arena', 'cooper', ['arena_*']),
     Driver('driver_threads', 'malloc', ['threads_held', 'threads_purged'], shapes=('amd64',), most=3),
+    Driver('driver_latency', 'cooper', [f'zone_latency_{how}_{what}' for how in ('quiet', 'draining')
+                                        for what in ('p9999', 'worst')], most=3),
     Driver('driver_lab', 'cooper', ['lab_point'], most=3),
 ]
 
@@ -70,6 +75,10 @@ BARS = [
     ('programs_time_worst', 'best', 1.1, 'whole programs, time, the worst of them'),
     ('programs_peak', 'glibc', 1.0, 'whole programs, peak resident memory, geometric mean'),
     ('start_up', 'glibc', 1.1, 'an empty program, time'),
+    ('first_malloc', 'seen', None, 'a program of one malloc, microseconds of processor time'),
+    ('first_malloc_resident', 'seen', None, 'a program of one malloc, KiB resident'),
     ('start_up_resident', 'over glibc', 400, 'an empty program, KiB resident beyond glibc\'s'),
     ('threads_purged', 'best', 0.5, '1,000 sleeping threads after the strongest purge, KiB a thread'),
+    ('zone_latency_draining_p9999', 'seen', None, 'a zone allocation while all caches are drained, 99.99 %, ns'),
+    ('zone_latency_draining_worst', 'seen', None, 'the same, worst, ns'),
 ]
