@@ -8,8 +8,9 @@
  *	                   in which the next growth stays where it is. A move makes two mappings more, so
  *	                   there are at most GROWN_MAX such blocks at a time.
  *
- * What is kept is at most an eighth of what is in use, and KEEP_LEAST; the oldest goes first, and goes
- * when it has not been asked for in KEEP_TIME. Memory pressure and malloc_trim() take all of it.
+ * What is kept is at most a sixteenth of what is in use, and KEEP_LEAST; where blocks are asked for
+ * again that were given back for want of room, that doubles, up to KEEP_TOP. The oldest goes first, and
+ * goes when it has not been asked for in KEEP_TIME. Memory pressure and malloc_trim() take all of it.
  *
  * A kept block is nobody's: its page's code says so, so that freeing it twice is found. keep_lock
  * (rank TYPES) guards the list alone; kmem is called without it.
@@ -21,7 +22,8 @@
 #include "machine/posix/posix.h"
 
 #define KEEP_MOST  32
-#define KEEP_LEAST ((size_t)1 << 20)
+#define KEEP_LEAST ((size_t)128 << 10)
+#define KEEP_TOP   ((size_t)16 << 20)
 #define KEEP_BLOCK ((size_t)1 << 20)
 #define KEEP_TIME  (1000ull * 1000 * 1000) /* ns */
 #define GROW_LEAST ((size_t)128 << 10)     /* smaller ones are copied as fast as they are moved */
@@ -37,8 +39,10 @@ static struct mtx keep_lock;
 static struct kept kept[KEEP_MOST]; /* oldest first */
 static unsigned nkept;
 static size_t kept_bytes;
-static size_t live;    /* bytes of large blocks in use: atomic */
-static uint32_t grown; /* blocks that were moved: atomic */
+static size_t keep_room = KEEP_LEAST; /* bytes that may be kept whatever is in use */
+static uint64_t missed; /* bit: a block of that step was given back for want of room */
+static size_t live;     /* bytes of large blocks in use: atomic */
+static uint32_t grown;  /* blocks that were moved: atomic */
 
 /* ---- what is kept ------------------------------------------------------------------------------------ */
 
@@ -53,6 +57,34 @@ keep_take(unsigned i)
 	return (k);
 }
 
+/* Eight steps a doubling, so that what is freed fits what is asked for next. */
+static size_t
+stepped(size_t size)
+{
+	size_t step = (size_t)1 << (fls_size(size - 1) - 4);
+
+	return (size > KEEP_BLOCK ? size : round_up(size, MAX(step, PAGE_SIZE)));
+}
+
+/* A step's bit in `missed`: any two steps up to KEEP_BLOCK that differ have different ones. */
+static uint64_t
+step_bit(size_t bytes)
+{
+	unsigned top = fls_size(bytes - 1);
+
+	return ((uint64_t)1 << (((top << 3) + ((bytes - 1) >> (top - 4) & 7)) & 63));
+}
+
+/* Nothing is kept for a request that could have had it: room for two of those from now on. */
+static void
+keep_missed(size_t bytes)
+{
+	if ((missed & step_bit(bytes)) == 0)
+		return;
+	missed &= ~step_bit(bytes);
+	atomic_store_relaxed(&keep_room, MIN(MAX(2 * keep_room, 2 * bytes), KEEP_TOP));
+}
+
 /* A kept block of this size or at most an eighth more; the warmest. */
 static struct kept
 keep_find(size_t bytes)
@@ -63,6 +95,8 @@ keep_find(size_t bytes)
 	for (unsigned i = nkept; i-- > 0 && found.p == NULL;)
 		if (kept[i].bytes - bytes <= bytes / 8)
 			found = keep_take(i);
+	if (found.p == NULL)
+		keep_missed(bytes);
 	mtx_unlock(&keep_lock);
 	return (found);
 }
@@ -72,40 +106,38 @@ static struct kept
 keep_next(uint64_t now, size_t room)
 {
 	struct kept next = { NULL, 0, 0 };
+	bool full, old;
 
 	mtx_lock(&keep_lock);
-	if (nkept > 0 &&
-	    (kept_bytes > room || nkept == KEEP_MOST || now - kept[0].since >= KEEP_TIME))
+	full = nkept > 0 && (kept_bytes > room || nkept == KEEP_MOST);
+	old = nkept > 0 && now - kept[0].since >= KEEP_TIME;
+	if (full || old)
 		next = keep_take(0);
+	if (full)
+		missed |= step_bit(next.bytes);
 	mtx_unlock(&keep_lock);
 	return (next);
-}
-
-static void
-keep_trim(uint64_t now, size_t room)
-{
-	struct kept k;
-
-	while ((k = keep_next(now, room)).p != NULL)
-		kmem_free(k.p, k.bytes);
 }
 
 /* Keep a block that nobody can reach any more; false: it is too much. */
 static bool
 keep(void *p, size_t bytes)
 {
-	size_t most = MAX(atomic_load_relaxed(&live) / 8, KEEP_LEAST);
+	size_t most =
+	    MAX(MIN(atomic_load_relaxed(&live) / 16, KEEP_TOP), atomic_load_relaxed(&keep_room));
 	uint64_t now = machine_now();
+	struct kept k;
 	bool done;
 
-	if (bytes > KEEP_BLOCK)
-		return (false);
-	keep_trim(now, most - bytes);
+	while ((k = keep_next(now, most - MIN(bytes, most))).p != NULL)
+		kmem_free(k.p, k.bytes);
 	mtx_lock(&keep_lock);
 	done = nkept < KEEP_MOST && kept_bytes + bytes <= most;
 	if (done) {
 		kept[nkept++] = (struct kept){ p, bytes, now };
 		atomic_store_relaxed(&kept_bytes, kept_bytes + bytes);
+	} else {
+		missed |= step_bit(bytes);
 	}
 	mtx_unlock(&keep_lock);
 	return (done);
@@ -126,6 +158,7 @@ front_large_purge(void)
 	for (;;) {
 		mtx_lock(&keep_lock);
 		k = nkept > 0 ? keep_take(nkept - 1) : (struct kept){ NULL, 0, 0 };
+		atomic_store_relaxed(&keep_room, KEEP_LEAST);
 		mtx_unlock(&keep_lock);
 		if (k.p == NULL)
 			return (bytes);
@@ -174,15 +207,6 @@ count_out(size_t bytes)
 {
 	malloc_count_free(front_type, bytes);
 	(void)atomic_fetch_sub(&live, bytes);
-}
-
-/* Eight steps a doubling, so that what is freed fits what is asked for next. */
-static size_t
-stepped(size_t size)
-{
-	size_t step = (size_t)1 << (fls_size(size - 1) - 4);
-
-	return (size > KEEP_BLOCK ? size : round_up(size, MAX(step, PAGE_SIZE)));
 }
 
 void *
