@@ -30,7 +30,7 @@ calloc(size_t n, size_t size)
 
 	if (unlikely(__builtin_mul_overflow(n, size, &bytes)))
 		bytes = SIZE_MAX;
-	if (unlikely(bytes > FRONT_DIRECT))
+	if (unlikely(!front_direct(bytes)))
 		return (front_alloc_more(bytes, M_ZERO));
 	p = front_pop(bytes);
 	return (likely(p != NULL) ? memset(p, 0, bytes) : front_alloc(bytes, 0, M_ZERO));
@@ -82,7 +82,7 @@ free_aligned_sized(void *p, size_t align, size_t size)
 static void *
 alloc_aligned(size_t align, size_t size)
 {
-	unsigned class = malloc_class_aligned(size, align);
+	unsigned class = front_started() ? malloc_class_aligned(size, align) : MALLOC_CLASSES;
 	void *p = class < MALLOC_CLASSES ? front_pop_class(class) : NULL;
 
 	return (likely(p != NULL) ? p : front_alloc(size, align, 0));

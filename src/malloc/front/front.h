@@ -27,7 +27,7 @@
 
 /* ---- slow.c ---------------------------------------------------------------------------------------- */
 
-/* Of more than FRONT_DIRECT bytes: by the class's parts, or else front_alloc(). */
+/* What front_direct() does not say: by the class's parts, or else front_alloc(). */
 void *front_alloc_more(size_t size, int flags);
 /* A block or NULL with errno ENOMEM. `align` 0: none wanted; `flags`: M_ZERO or 0. */
 void *front_alloc(size_t size, size_t align, int flags);
@@ -39,15 +39,17 @@ void *front_alloc(size_t size, size_t align, int flags);
 
 /*
  * All that the fast paths read, filled in by the slow ones as classes are used. An entry is the way
- * from `closed`, parts that are for ever empty and full, to a class's parts: 0, which all are before
- * the start, leads to the slow path without a test. So does the page map without pages. No ctor, dtor
- * or limit is lost on the way: the zones of malloc have none.
+ * from `closed`, parts that are for ever empty and full, to a class's parts: 0 leads to the slow path
+ * without a test. Before the start no parts may be touched, not even those: the machine does not know
+ * yet where a thread's area is. So no size is below `direct` then, and the page map has no pages. No
+ * ctor, dtor or limit is lost on the way: the zones of malloc have none.
  */
 struct front_fast {
 	struct percpu closed[COOPER_MAXCPU];              /* never written */
 	uintptr_t by_size[FRONT_DIRECT / FRONT_STEP + 1]; /* (size + 15) / 16 -> parts */
 	uintptr_t by_code[256];                           /* the page map's code -> parts */
 	struct malloc_map map;                            /* malloc_map[0] */
+	size_t direct; /* sizes below have entries: FRONT_DIRECT + 1; 0 before the start */
 };
 extern struct front_fast front_fast;
 
@@ -64,13 +66,20 @@ front_parts(const uintptr_t *entry)
 	return ((struct percpu *)parts);
 }
 
+static ALWAYS_INLINE bool
+front_direct(size_t size)
+{
+	return (size < atomic_load_relaxed(&front_fast.direct));
+}
+
+/* The core runs. */
 static ALWAYS_INLINE void *
 front_pop_class(unsigned class)
 {
 	return (percpu_pop(front_parts(&front_fast.by_code[MALLOC_CODE_CLASS + class])));
 }
 
-/* Of up to FRONT_DIRECT bytes. */
+/* front_direct() says so. */
 static ALWAYS_INLINE void *
 front_pop(size_t size)
 {
@@ -91,7 +100,7 @@ front_malloc(size_t size)
 {
 	void *p;
 
-	if (unlikely(size > FRONT_DIRECT))
+	if (unlikely(!front_direct(size)))
 		return (front_alloc_more(size, 0));
 	p = front_pop(size);
 	return (likely(p != NULL) ? p : front_alloc(size, 0, 0));

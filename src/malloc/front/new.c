@@ -16,7 +16,7 @@
 static ALWAYS_INLINE void *
 new_aligned(size_t size, size_t align)
 {
-	unsigned class = malloc_class_aligned(size, align);
+	unsigned class = front_started() ? malloc_class_aligned(size, align) : MALLOC_CLASSES;
 	void *p = class < MALLOC_CLASSES ? front_pop_class(class) : NULL;
 
 	return (likely(p != NULL) ? p : front_alloc(size, align, 0));

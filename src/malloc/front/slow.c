@@ -20,13 +20,14 @@ struct front_fast front_fast;
 
 /* ---- the fast paths' tables ------------------------------------------------------------------------ */
 
-/* The map's ends are written last: until they are, every address is foreign. */
+/* What opens the paths is written last. */
 void
 front_fast_start(void)
 {
 	front_fast.map.base = malloc_map[0].base;
 	front_fast.map.code = malloc_map[0].code;
 	atomic_store_release(&front_fast.map.pages, malloc_map[0].pages);
+	atomic_store_release(&front_fast.direct, (size_t)FRONT_DIRECT + 1);
 }
 
 /* From now on the class is served on the fast paths. */
@@ -122,7 +123,7 @@ front_alloc_more(size_t size, int flags)
 {
 	void *p;
 
-	if (unlikely(size > MALLOC_SMALL_MAX))
+	if (unlikely(size > MALLOC_SMALL_MAX || !front_started()))
 		return (front_alloc(size, 0, flags));
 	p = front_pop_class(malloc_class(size));
 	if (unlikely(p == NULL))
