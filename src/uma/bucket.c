@@ -78,6 +78,20 @@ cookie_for(const struct uma_zone *zone, void *udata)
 }
 
 /*
+ * Most of a program's size classes are hardly used: a malloc zone's first bucket is small, whatever its
+ * items, and each further one twice as large until it is what other zones begin with.
+ */
+static void
+bucket_grow(struct uma_zone *zone, unsigned size)
+{
+	unsigned most = MIN(bucket_size_for(MAX(zone->size, 1)),
+	    (unsigned)atomic_load_relaxed(&zone->bucket_size_max));
+
+	if (size < most)
+		atomic_store_relaxed(&zone->bucket_size, (uint16_t)MIN(2 * size, most));
+}
+
+/*
  * An empty bucket for this zone's items, as large as the zone wants them now; NULL if there is
  * none without waiting. udata: the cookie, if the zone is one of buckets.
  */
@@ -110,6 +124,8 @@ bucket_alloc(struct uma_zone *zone, void *udata, int flags)
 	b->max = (uint8_t)MIN(ladder[r].entries, size);
 	b->rung = (uint8_t)r;
 	b->seq = 0;
+	if ((zone->flags & UMA_ZONE_MALLOC) != 0)
+		bucket_grow(zone, size);
 	return (b);
 }
 

@@ -10,6 +10,9 @@
  */
 #include "uma/uma_int.h"
 
+#define MALLOC_EFFICIENCY 96                    /* per cent, of slabs of malloc's larger items */
+#define MALLOC_SLAB       ((vm_size_t)64 << 10) /* bytes: unless they would exceed this */
+
 struct candidate {
 	vm_size_t bytes;  /* of the slab */
 	vm_size_t header; /* bytes of an off-page header; 0 = inline */
@@ -76,11 +79,19 @@ better(const struct candidate *a, const struct candidate *b)
 		(uint64_t)b->ipers * (a->bytes + a->header));
 }
 
+/*
+ * Malloc's larger items are asked for in any number and already rounded up to a class: theirs spend
+ * nearly all, while slabs stay within MALLOC_SLAB.
+ */
 static bool
-efficient(const struct candidate *c, vm_size_t rsize)
+efficient(const struct keg_question *q, const struct candidate *c, vm_size_t rsize)
 {
-	return ((uint64_t)c->ipers * rsize * 100 >=
-		(uint64_t)(c->bytes + c->header) * UMA_MIN_EFFICIENCY);
+	bool strict = (q->flags & UMA_ZONE_MALLOC) != 0 && rsize >= PAGE_SIZE / 4 &&
+		      c->bytes + rsize <= MALLOC_SLAB;
+
+	return (
+	    (uint64_t)c->ipers * rsize * 100 >=
+	    (uint64_t)(c->bytes + c->header) * (strict ? MALLOC_EFFICIENCY : UMA_MIN_EFFICIENCY));
 }
 
 /* The better format for slabs of `bytes`; inline if it is good enough, since it is found faster. */
@@ -91,7 +102,7 @@ cut(const struct keg_question *q, vm_size_t rsize, vm_size_t bytes)
 
 	if ((q->flags & (UMA_ZONE_NOTOUCH | UMA_ZONE_PCPU)) == 0) {
 		in = cut_inline(q, rsize, bytes);
-		if ((q->flags & (ZF_INTERNAL | UMA_ZONE_VM)) != 0 || efficient(&in, rsize))
+		if ((q->flags & (ZF_INTERNAL | UMA_ZONE_VM)) != 0 || efficient(q, &in, rsize))
 			return (in);
 	}
 	off = cut_offpage(q, rsize, bytes);
@@ -129,7 +140,7 @@ cut_grown(const struct keg_question *q, vm_size_t rsize)
 			best.ipers = 1;
 		return (best);
 	}
-	for (c = best; !efficient(&best, rsize) && c.ipers < SLAB_MAX_SETSIZE;) {
+	for (c = best; !efficient(q, &best, rsize) && c.ipers < SLAB_MAX_SETSIZE;) {
 		bytes = rsize <= PAGE_SIZE ? bytes + PAGE_SIZE : round_page((c.ipers + 1) * rsize);
 		if (bytes <= c.bytes)
 			bytes = c.bytes + PAGE_SIZE;

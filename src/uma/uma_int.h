@@ -82,6 +82,7 @@ struct uma_bucket {
 	smr_seq_t seq;           /* SMR: items are safe once this is reached; 0 = they are */
 	void *slot[];            /* [0, count) are items */
 };
+#define BUCKET_FIRST 16 /* slots of a malloc zone's first bucket */
 #define BUCKET_MAX \
 	((unsigned)((2048 / 8 * sizeof(void *) - sizeof(struct uma_bucket)) / sizeof(void *)))
 

@@ -157,6 +157,8 @@ zone_fill(struct uma_zone *zone, const char *name, size_t size, uint32_t flags, 
 	}
 	zone->bucket_size_max = BUCKET_MAX;
 	zone->bucket_size = (uint16_t)MIN(want, BUCKET_MAX);
+	if ((flags & UMA_ZONE_MALLOC) != 0) /* see bucket_grow() */
+		zone->bucket_size = (uint16_t)MIN(want, BUCKET_FIRST);
 	zone->bucket_size_min = 1;
 	if ((flags & UMA_ZONE_MAXBUCKET) != 0)
 		zone->bucket_size = zone->bucket_size_min = zone->bucket_size_max;
