@@ -103,7 +103,7 @@ class Contestant:
     def run(self, driver, options):
         """The figures that a driver prints."""
         base = os.path.join(options.build, 'bench')
-        args = [word.format(build=options.build, source=SOURCE) for word in driver.args]
+        args = [word.format(build=options.build, source=SOURCE) for word in (driver.quick if options.quick else driver.args)]
         if driver.who == 'cooper':
             args = [self.shape, *args]
         env = {'PATH': '/usr/bin:/bin', **self.options, **({'BENCH_QUICK': '1'} if options.quick else {})}

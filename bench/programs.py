@@ -56,7 +56,7 @@ def gcc(bench):
 
 
 def python(bench):
-    return bench.run('/usr/bin/python3', '-I', os.path.join(bench.source, 'bench', 'workloads', 'objects.py'),
+    return bench.run('/usr/bin/python3', '-S', os.path.join(bench.source, 'bench', 'workloads', 'objects.py'),
                      PYTHONMALLOC='malloc')
 
 

@@ -104,26 +104,29 @@ def derived(name, shape, ratios, of=None):
 
 # ---- bars ----------------------------------------------------------------------------------------
 
-def seen(record, how):
-    """What a bar looks at; None if it was not measured."""
+def seen(record, how, own):
+    """What a bar looks at; None if it was not measured. own: {row: record} of the same shape."""
+    way, _, of = how.partition(' ')
     if how in ('value', 'seen'):
         return record['ours']['median']
     if how == 'best':
         return record['ratio']
-    if how == 'glibc':
-        return record['ratios']['glibc']['median'] if 'glibc' in record['ratios'] else None
-    if how == 'over glibc':
-        return (record['ours']['median'] - record['peers']['glibc']['median']
-                if 'glibc' in record['peers'] else None)
+    if way == 'peer':
+        return record['ratios'][of]['median'] if of in record['ratios'] else None
+    if way == 'over':
+        return record['ours']['median'] - record['peers'][of]['median'] if of in record['peers'] else None
+    if way == 'own':
+        return record['ours']['median'] / own[of]['ours']['median'] if of in own else None
     raise Bad(f'no such bar: {how}')
 
 
 def judge(found, bars, shape):
     """One verdict a bar: met is True, False, or None where nothing was measured or no limit is set.
     Of a pattern's rows the worst counts."""
+    own = {record['name']: record for record in found if record['shape'] == shape}
     for pattern, how, limit, text in bars:
-        values = [(seen(record, how), record) for record in found
-                  if record['shape'] == shape and fnmatch.fnmatchcase(record['name'], pattern)]
+        values = [(seen(record, how, own), record) for name, record in own.items()
+                  if fnmatch.fnmatchcase(name, pattern)]
         values = [(value, record) for value, record in values if value is not None]
         value, worst = max(values, key=lambda pair: pair[0]) if values else (None, None)
         yield {'bar': text, 'row': worst['name'] if worst else pattern, 'how': how, 'limit': limit,
@@ -159,12 +162,12 @@ def table(found, peers):
 
 def bar_lines(verdicts):
     words = {True: 'met', False: 'NOT MET', None: 'not measured'}
-    names = {'best': 'of the best peer', 'glibc': 'of glibc', 'over glibc': 'more than glibc', 'value': '',
-             'seen': ''}
+    names = {'best': 'of the best peer', 'peer': 'of', 'over': 'more than', 'own': 'of', 'value': ''}
     for verdict in verdicts:
         word = 'seen' if verdict['limit'] is None and verdict['seen'] is not None else words[verdict['met']]
         peer = f" ({verdict['best_peer']})" if verdict['how'] == 'best' and verdict['best_peer'] else ''
-        limit = f"at most {verdict['limit']:g} {names[verdict['how']]}".strip() \
+        way, _, of = verdict['how'].partition(' ')
+        limit = ' '.join(filter(None, (f"at most {verdict['limit']:g}", names[way], of))) \
             if verdict['limit'] is not None else 'reported'
         value = f"{verdict['seen']:.2f}{peer}" if verdict['seen'] is not None else ''
         yield f"{word:12} {verdict['bar']}: {limit}" + (f'; seen {value}, {verdict["row"]}' if value else '')

@@ -25,9 +25,11 @@ class Driver:
     for --only.
     """
 
-    def __init__(self, name, who, rows, args=(), shapes=SHAPES, most=99, preload_child=False):
+    def __init__(self, name, who, rows, args=(), shapes=SHAPES, most=99, preload_child=False,
+                 quick=None):
         self.name, self.who, self.rows, self.args = name, who, rows, args
         self.shapes, self.most, self.preload_child = shapes, most, preload_child
+        self.quick = args if quick is None else quick  # args of a quick run
 
 
 DRIVERS = [
@@ -56,9 +58,9 @@ DRIVERS = [
 PROGRAMS_ROUNDS = 5  # at most
 
 # ---- bars ----------------------------------------------------------------------------------------
-# (row, how, limit, what it says). how: 'best' is the ratio to the best peer, 'glibc' that to glibc,
-# 'over glibc' the difference, 'value' Cooper's own figure; 'seen' has no limit: reported only. A row
-# that ends in * stands for each row that begins so.
+# (row, how, limit, what it says). how: 'best' is the ratio to the best peer, 'peer NAME' that to one,
+# 'over NAME' the difference to one, 'own ROW' the ratio to another row of Cooper's, 'value' the figure
+# itself; 'seen' has no limit: reported only. A row may be a pattern: the worst of its rows counts.
 BARS = [
     ('zone_pair_64', 'best', 0.55, 'zone alloc and free, 64 B, against malloc and free'),
     ('zone_pair_instructions', 'value', 30, 'instructions of that pair and its loop'),
@@ -73,8 +75,8 @@ BARS = [
     ('malloc_producer_consumer', 'best', 0.8, 'the same through malloc'),
     ('programs_time', 'best', 1.0, 'whole programs, time, geometric mean'),
     ('programs_time_worst', 'best', 1.1, 'whole programs, time, the worst of them'),
-    ('programs_peak', 'glibc', 1.0, 'whole programs, peak resident memory, geometric mean'),
-    ('start_up', 'glibc', 1.1, 'an empty program, time'),
+    ('programs_peak', 'peer glibc', 1.0, 'whole programs, peak resident memory, geometric mean'),
+    ('start_up', 'peer glibc', 1.1, 'an empty program, time'),
     ('first_malloc', 'seen', None, 'a program of one malloc, microseconds of processor time'),
     ('first_malloc_resident', 'seen', None, 'a program of one malloc, KiB resident'),
     ('start_up_resident', 'over glibc', 400, 'an empty program, KiB resident beyond glibc\'s'),

@@ -101,13 +101,16 @@ def bars(tap, found):
         ('*_pair_64', 'best', 0.4, 'the worst of a pattern'), ('zone_pair_64', 'best', 0.55, 'zone'),
         ('malloc_pair_64', 'over glibc', -15, 'beyond glibc'), ('lab_point', 'value', 60, 'own'),
         ('lab_point', 'seen', None, 'reported'), ('nothing', 'best', 1, 'absent'),
-        ('programs_peak', 'glibc', 1.0, 'memory')], 'amd64'))
-    tap.check([verdict['met'] for verdict in verdicts] == [True, False, False, True, True, False, None, None, True],
+        ('programs_peak', 'peer glibc', 1.0, 'memory'),
+        ('lab_point', 'own malloc_pair_64', 17.5, 'own ratio')], 'amd64'))
+    tap.check([verdict['met'] for verdict in verdicts] == [True, False, False, True, True, False, None, None, True, True],
               'bars_are_judged', [str([(v['bar'], v['seen'], v['met']) for v in verdicts])])
     lines = list(results.bar_lines(verdicts))
-    tap.check(lines[-1] == '4 bars met, 3 not met, 1 not measured', 'the_sum_of_the_bars', lines)
+    tap.check(lines[-1] == '5 bars met, 3 not met, 1 not measured', 'the_sum_of_the_bars', lines)
     tap.check(lines[2] == 'NOT MET      the worst of a pattern: at most 0.4 of the best peer; '
               'seen 0.50 (jemalloc), malloc_pair_64', 'a_bar_says_what_was_seen', [lines[2]])
+    tap.check(lines[9] == 'met          own ratio: at most 17.5 of malloc_pair_64; seen 17.50, lab_point' and
+              lines[8].startswith('met          memory: at most 1 of glibc; seen 1.00'), 'whose ratio it is', lines)
     tap.check(lines[7] == 'not measured absent: at most 1 of the best peer', 'what_is_missing_is_said', [lines[7]])
     text = list(results.table(found, ['glibc', 'jemalloc']))
     tap.check(any(line.split() == ['malloc_pair_64', 'ns', 'amd64', '4.0', '4.0..40.0', '20.0', '8.0', '0.50',
