@@ -50,8 +50,10 @@ const struct machine_shape *cooper_shape(void);
 /*
  * Failure injection: let the k-th NOWAIT request that the core makes of itself from now on fail
  * (k = 1 the next one), once; 0 disarms. Returns how many such requests were seen since the last
- * call. For tests of failure paths, the core's and yours. Any thread's requests count.
+ * call. For tests of failure paths, the core's and yours. Any thread's requests count. With
+ * COOPER_INJECT_ON also those after it fail, until it is disarmed: for callers that try again.
  */
+#define COOPER_INJECT_ON (UINT64_C(1) << 63)
 uint64_t cooper_inject_failure(uint64_t k);
 
 COOPER_END_DECLS

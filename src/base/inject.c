@@ -1,5 +1,5 @@
 /*
- * Failures on demand: the k-th request that the core makes of itself fails, once.
+ * Failures on demand: the k-th request that the core makes of itself fails, once or from there on.
  *
  * Requests are counted from the last call of cooper_inject_failure(). Without an armed failure
  * inject_failure() is one relaxed load and nothing is counted; to count without failing, arm one
@@ -16,8 +16,9 @@ bool
 core_inject_hit(void)
 {
 	uint64_t at = atomic_load_relaxed(&core_inject_at);
+	uint64_t seen = atomic_add_fetch(&core_inject_seen, 1), k = at & ~COOPER_INJECT_ON;
 
-	return (atomic_add_fetch(&core_inject_seen, 1) == at);
+	return (seen == k || (seen > k && (at & COOPER_INJECT_ON) != 0));
 }
 
 uint64_t

@@ -167,6 +167,11 @@ kth_request_fails_once(void **state)
 		assert_int_equal(inject_failure(), i == 3);
 	assert_int_equal(cooper_inject_failure(0), 6);
 	assert_false(inject_failure());
+	assert_int_equal(cooper_inject_failure(3 | COOPER_INJECT_ON), 0);
+	for (unsigned i = 1; i <= 6; i++)
+		assert_int_equal(inject_failure(), i >= 3);
+	assert_int_equal(cooper_inject_failure(0), 6);
+	assert_false(inject_failure());
 }
 
 /* An operation of three requests that forgets to give the second back when the third fails. */
