@@ -242,11 +242,3 @@ posix_options_text(char *buf, size_t size)
 		return (secure_getenv("COOPER_OPTIONS"));
 	return (getauxval(AT_SECURE) == 0 ? options_from_kernel(buf, size) : NULL);
 }
-
-bool
-machine_options_given(void)
-{
-	char text[2];
-
-	return (posix_options_text(text, sizeof(text)) != NULL);
-}

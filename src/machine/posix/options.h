@@ -46,9 +46,6 @@ struct machine_options {
  */
 int machine_options_parse(const char *text, struct machine_options *o, const char **why);
 
-/* Does the environment have any? (machine_default_shape() will parse them.) */
-bool machine_options_given(void);
-
 /* Lay what was given over *shape; kva follows physmem unless it was given too. */
 void machine_options_apply(const struct machine_options *o, struct machine_shape *shape);
 

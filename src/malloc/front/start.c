@@ -117,11 +117,30 @@ front_started(void)
 	return (atomic_load_acquire(&started));
 }
 
+/*
+ * Is COOPER_OPTIONS set? Asked in each process, so without a call: code and data that a process has
+ * looked at are part of it.
+ */
+static bool
+options_given(void)
+{
+	static const char name[] = "COOPER_OPTIONS=";
+	unsigned at;
+
+	for (char **e = environ; e != NULL && *e != NULL; e++) {
+		for (at = 0; name[at] != '\0' && (*e)[at] == name[at]; at++)
+			;
+		if (name[at] == '\0')
+			return (true);
+	}
+	return (false);
+}
+
 /* A bad COOPER_OPTIONS ends the process before main, even one that never allocates. */
 __attribute__((constructor(101))) static void
 start_at_load(void)
 {
-	if (machine_options_given())
+	if (options_given())
 		(void)front_start();
 	else
 		fork_register();
