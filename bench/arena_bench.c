@@ -1,0 +1,318 @@
+/*
+ * Arenas, measured: Cooper's beside two references (arena_ops.h) in one process, slice by slice in
+ * turn, so that what else the machine does meets them alike. A row is the median of its slices.
+ *
+ * usage: arena_bench i386|amd64 [10k|100k|1m ...]     all three, if none is named
+ *
+ * prints "NAME VALUE" (ns), "NAME VALUE bytes"; and for a reference "PEER:NAME ...":
+ *
+ *	arena_pair, arena_pair_qc     one unit, taken and given back, in an empty arena; qc: with caches
+ *	arena_churn_POLICY_N          mean of an alloc and a free in the state of arena_field.h
+ *	arena_p9999_POLICY_N          99.99th percentile of its allocs
+ *	arena_bytes_POLICY_N          metadata of a live segment in that state
+ *	arena_KIND_POLICY_N           a constrained alloc (and its free, if it found anything):
+ *	    align64, nocross64, a64nc128; win16: somewhere in 17 units; a64win: aligned, in 128 units;
+ *	    low: in the first half; full: where a live segment lies: it fails
+ */
+#include <string.h>
+
+#include <cooper/cooper.h>
+
+#include "arena_field.h"
+
+#define SLICES    5
+#define SLICE_NS  60e6 /* of a slice; at least SLICE_MIN operations */
+#define SLICE_MIN 64
+#define SAMPLES   (1u << 17) /* allocs that a percentile comes from, a slice; all of them count */
+
+static const char *const policy_name[] = { "first", "best", "next" };
+
+/* ---- a clock for single operations --------------------------------------------------------------- */
+
+#if defined(__x86_64__) || defined(__i386__)
+static inline uint64_t
+ticks(void)
+{
+	unsigned aux;
+
+	return (__builtin_ia32_rdtscp(&aux));
+}
+#else
+static inline uint64_t
+ticks(void)
+{
+	return ((uint64_t)now_ns());
+}
+#endif
+
+static double ns_per_tick;
+static uint64_t tick_cost; /* of reading it */
+
+static void
+clock_start(void)
+{
+	double start = now_ns();
+	uint64_t first = ticks(), t;
+
+	while (now_ns() - start < 2e7)
+		;
+	ns_per_tick = (now_ns() - start) / (double)(ticks() - first);
+	tick_cost = UINT64_MAX;
+	for (int i = 0; i < 1000; i++) {
+		t = ticks();
+		t = ticks() - t;
+		tick_cost = t < tick_cost ? t : tick_cost;
+	}
+}
+
+static inline double
+ns_of(uint64_t t)
+{
+	return (t <= tick_cost ? 0 : (double)(t - tick_cost) * ns_per_tick);
+}
+
+/* ---- rows ---------------------------------------------------------------------------------------------- */
+
+static void
+print_row(const struct arena_ops *ops, const char *row, double value, const char *unit)
+{
+	printf("%s%s%s %.3f%s\n", ops == &arena_cooper ? "" : ops->name,
+	    ops == &arena_cooper ? "" : ":", row, value, unit);
+	fflush(stdout);
+}
+
+static double
+median(double *v, unsigned n)
+{
+	qsort(v, n, sizeof(v[0]), by_value);
+	return (v[n / 2]);
+}
+
+/* Slices in turn, from contenders that have a field each; fn gives a slice's figure. */
+static void
+row(struct field *f, unsigned n, const char *name, double (*fn)(struct field *f, int kind),
+    int kind)
+{
+	double v[4][SLICES];
+
+	for (unsigned s = 0; s < SLICES; s++)
+		for (unsigned i = 0; i < n; i++)
+			v[i][s] = fn(&f[i], kind);
+	for (unsigned i = 0; i < n; i++)
+		if (v[i][0] >= 0)
+			print_row(f[i].ops, name, median(v[i], SLICES), "");
+}
+
+/* ---- churn ------------------------------------------------------------------------------------------------ */
+
+static double
+churn(struct field *f, int kind)
+{
+	double start = cpu_ns(), took;
+	unsigned n = 0;
+
+	(void)kind;
+	do {
+		for (unsigned i = 0; i < SLICE_MIN; i++)
+			churn_one(f);
+		n += SLICE_MIN;
+	} while ((took = cpu_ns() - start) < SLICE_NS);
+	return (took / n);
+}
+
+static int
+by_ticks(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return ((x > y) - (x < y));
+}
+
+static double
+percentile(struct field *f, int kind)
+{
+	static uint64_t sample[SAMPLES];
+	double start = cpu_ns();
+	unsigned n = 0;
+
+	(void)kind;
+	while (n < SAMPLES && (n % 1024 != 0 || cpu_ns() - start < 40 * SLICE_NS)) {
+		uint32_t size = make_room(f);
+		uint64_t t = ticks();
+		struct range range;
+		bool ok = f->ops->alloc(f->arena, size, f->policy, &range);
+
+		sample[n++] = ticks() - t;
+		if (ok)
+			keep(f, &range);
+		else
+			drop_one(f);
+	}
+	qsort(sample, n, sizeof(sample[0]), by_ticks);
+	return (ns_of(sample[n - 1 - n / 10000]));
+}
+
+static double
+bytes(struct field *f)
+{
+	return ((double)f->ops->metadata(f->arena) / f->nlive);
+}
+
+/* ---- constrained ---------------------------------------------------------------------------------------------- */
+
+enum kind { ALIGN, NOCROSS, ALIGN_NOCROSS, WINDOW, ALIGN_WINDOW, LOW, FULL, KINDS };
+static const char *const kind_name[] = { "align64", "nocross64", "a64nc128", "win16", "a64win",
+	"low", "full" };
+
+static uint32_t
+ask(struct field *f, enum kind kind, struct constraint *c)
+{
+	*c = (struct constraint){ .max = UINT64_MAX };
+	if (kind == ALIGN || kind == ALIGN_NOCROSS || kind == ALIGN_WINDOW)
+		c->align = 64;
+	if (kind == NOCROSS || kind == ALIGN_NOCROSS)
+		c->nocross = kind == NOCROSS ? 64 : 128;
+	if (kind == WINDOW || kind == ALIGN_WINDOW) {
+		c->min = FIELD_BASE + pick(f, (uint32_t)f->units - 128);
+		c->max = c->min + (kind == WINDOW ? 16 : 127);
+		return (1 + pick(f, 16));
+	}
+	if (kind == LOW)
+		c->max = FIELD_BASE + f->units / 2;
+	if (kind == FULL) {
+		const struct range *range = &f->live[pick(f, f->nlive)];
+
+		c->min = range->start;
+		c->max = range->start + range->size - 1;
+		return (1 + pick(f, range->size));
+	}
+	return (1 + pick(f, FIELD_SIZES));
+}
+
+/* Each request meets another state, since a step of churn, which is not counted, goes before. */
+static double
+constrained(struct field *f, int kind)
+{
+	double start = cpu_ns(), sum = 0;
+	unsigned n = 0;
+
+	if (f->ops->xalloc == NULL)
+		return (-1);
+	while (n % SLICE_MIN != 0 || cpu_ns() - start < SLICE_NS) {
+		struct constraint c;
+		struct range range;
+		uint32_t size;
+		uint64_t t;
+
+		churn_one(f);
+		size = ask(f, (enum kind)kind, &c);
+		t = ticks();
+		if (f->ops->xalloc(f->arena, size, f->policy, &c, &range))
+			f->ops->free(f->arena, &range);
+		sum += ns_of(ticks() - t);
+		n++;
+	}
+	return (sum / n);
+}
+
+/* ---- states -------------------------------------------------------------------------------------------------------- */
+
+static void
+measure_state(unsigned live, const char *label, enum arena_policy policy)
+{
+	static const struct arena_ops *const everybody[] = { &arena_cooper, &arena_twolevel,
+		&arena_twolevel_locked, &arena_list };
+	struct field f[4];
+	unsigned n = 0;
+	char name[64];
+
+	/* A reference that has one policy stands beside all. */
+	for (unsigned i = 0; i < 4; i++)
+		field_new(&f[n++], everybody[i], policy, live);
+	snprintf(name, sizeof(name), "arena_churn_%s_%s", policy_name[policy], label);
+	row(f, n, name, churn, 0);
+	snprintf(name, sizeof(name), "arena_p9999_%s_%s", policy_name[policy], label);
+	row(f, n, name, percentile, 0);
+	snprintf(name, sizeof(name), "arena_bytes_%s_%s", policy_name[policy], label);
+	for (unsigned i = 0; i < n; i++)
+		print_row(f[i].ops, name, bytes(&f[i]), " bytes");
+	for (int kind = 0; kind < KINDS && policy != ARENA_NEXT; kind++) {
+		snprintf(name, sizeof(name), "arena_%s_%s_%s", kind_name[kind], policy_name[policy],
+		    label);
+		row(f, n, name, constrained, kind);
+	}
+	for (unsigned i = 0; i < n; i++)
+		field_delete(&f[i]);
+}
+
+/* ---- pairs in an empty arena ------------------------------------------------------------------------------------------ */
+
+static double
+pair(struct field *f, int kind)
+{
+	double start = cpu_ns(), took;
+	unsigned n = 0;
+
+	(void)kind;
+	do {
+		for (unsigned i = 0; i < 4096; i++) {
+			struct range range;
+
+			if (!f->ops->alloc(f->arena, 1, f->policy, &range))
+				abort();
+			f->ops->free(f->arena, &range);
+		}
+		n += 4096;
+	} while ((took = cpu_ns() - start) < SLICE_NS / 4);
+	return (took / n);
+}
+
+static void
+measure_pairs(void)
+{
+	static const struct arena_ops *const everybody[] = { &arena_cooper, &arena_twolevel,
+		&arena_twolevel_locked, &arena_list };
+	struct field f[4];
+
+	for (unsigned i = 0; i < 4; i++)
+		f[i] = (struct field){ .ops = everybody[i],
+			.arena = everybody[i]->create(FIELD_BASE, 1 << 24, 16) };
+	row(f, 4, "arena_pair", pair, 0);
+	f[0].ops->destroy(f[0].arena);
+	f[0].arena = arena_cooper_cached(FIELD_BASE, 1 << 24);
+	row(f, 4, "arena_pair_qc", pair, 0);
+	for (unsigned i = 0; i < 4; i++)
+		f[i].ops->destroy(f[i].arena);
+}
+
+int
+main(int argc, char **argv)
+{
+	static const struct {
+		const char *label;
+		unsigned live;
+	} states[] = { { "10k", 10000 }, { "100k", 100000 }, { "1m", 1000000 } };
+	struct machine_shape shape = { .ncpus = 2, .ndomains = 1, .physmem = 512 << 20 };
+
+	if (argc < 2 || (strcmp(argv[1], "i386") != 0 && strcmp(argv[1], "amd64") != 0)) {
+		fprintf(stderr, "usage: arena_bench i386|amd64 [10k|100k|1m ...]\n");
+		return (2);
+	}
+	shape.direct_map = strcmp(argv[1], "amd64") == 0;
+	shape.kva_size = (vm_size_t)512 << 20;
+	if (cooper_start(&shape) != 0) {
+		fprintf(stderr, "arena_bench: %s\n", cooper_start_error());
+		return (1);
+	}
+	clock_start();
+	measure_pairs();
+	for (unsigned s = 0; s < sizeof(states) / sizeof(states[0]); s++) {
+		bool wanted = argc == 2;
+
+		for (int i = 2; i < argc; i++)
+			wanted |= strcmp(argv[i], states[s].label) == 0;
+		for (unsigned policy = 0; wanted && policy < ARENA_POLICIES; policy++)
+			measure_state(states[s].live, states[s].label, (enum arena_policy)policy);
+	}
+	return (0);
+}

@@ -1,0 +1,50 @@
+/*
+ * Arena operations to be counted rather than timed: run it twice under an instruction counter, with
+ * two numbers of operations; the difference is what the operations took.
+ *
+ * usage: arena_count pair|cached|constrained|churn OPERATIONS
+ */
+#include <string.h>
+
+#include <cooper/cooper.h>
+
+#include "arena_field.h"
+
+int
+main(int argc, char **argv)
+{
+	struct machine_shape shape = { .ncpus = 2,
+		.ndomains = 1,
+		.direct_map = true,
+		.physmem = 64 << 20,
+		.kva_size = 64 << 20 };
+	struct constraint c = { .align = 64, .max = UINT64_MAX };
+	struct range range;
+	struct field f;
+	unsigned n;
+
+	if (argc != 3 || (n = (unsigned)strtoul(argv[2], NULL, 10)) == 0 ||
+	    cooper_start(&shape) != 0) {
+		fprintf(stderr, "usage: arena_count pair|cached|constrained|churn OPERATIONS\n");
+		return (2);
+	}
+	if (strcmp(argv[1], "churn") == 0 || strcmp(argv[1], "constrained") == 0)
+		field_new(&f, &arena_cooper, ARENA_FIRST, 10000);
+	else
+		f = (struct field){ .ops = &arena_cooper,
+			.arena = strcmp(argv[1], "cached") == 0
+				     ? arena_cooper_cached(FIELD_BASE, 1 << 24)
+				     : arena_cooper.create(FIELD_BASE, 1 << 24, 16) };
+	for (unsigned i = 0; i < n; i++) {
+		if (strcmp(argv[1], "churn") == 0) {
+			churn_one(&f);
+			continue;
+		}
+		if (strcmp(argv[1], "constrained") == 0
+			? !f.ops->xalloc(f.arena, 16, ARENA_FIRST, &c, &range)
+			: !f.ops->alloc(f.arena, 1, ARENA_FIRST, &range))
+			abort();
+		f.ops->free(f.arena, &range);
+	}
+	return (0);
+}
