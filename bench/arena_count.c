@@ -35,16 +35,21 @@ main(int argc, char **argv)
 			.arena = strcmp(argv[1], "cached") == 0
 				     ? arena_cooper_cached(FIELD_BASE, 1 << 24)
 				     : arena_cooper.create(FIELD_BASE, 1 << 24, 16) };
-	for (unsigned i = 0; i < n; i++) {
-		if (strcmp(argv[1], "churn") == 0) {
+	if (strcmp(argv[1], "churn") == 0) {
+		for (unsigned i = 0; i < n; i++)
 			churn_one(&f);
-			continue;
+	} else if (strcmp(argv[1], "constrained") == 0) {
+		for (unsigned i = 0; i < n; i++) {
+			if (!f.ops->xalloc(f.arena, 16, ARENA_FIRST, &c, &range))
+				abort();
+			f.ops->free(f.arena, &range);
 		}
-		if (strcmp(argv[1], "constrained") == 0
-			? !f.ops->xalloc(f.arena, 16, ARENA_FIRST, &c, &range)
-			: !f.ops->alloc(f.arena, 1, ARENA_FIRST, &range))
-			abort();
-		f.ops->free(f.arena, &range);
+	} else {
+		for (unsigned i = 0; i < n; i++) {
+			if (!f.ops->alloc(f.arena, 1, ARENA_FIRST, &range))
+				abort();
+			f.ops->free(f.arena, &range);
+		}
 	}
 	return (0);
 }

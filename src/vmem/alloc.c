@@ -7,7 +7,7 @@
  * something has happened (wait.c); one that may not makes one. No lock is held across import, release,
  * reclaim, a tag allocation that may leave slabs, or a tag's way back.
  */
-#include "vmem/vmem_int.h"
+#include "vmem/hash.h"
 
 /* ---- allocate --------------------------------------------------------------------------------------- */
 
@@ -180,7 +180,7 @@ check_cached(vmem_t *vm, vmem_addr_t addr, vmem_size_t size, bool idle)
 		}                                  \
 	} while (0)
 
-static int
+static inline int
 check_common(const vmem_t *vm, const char *func, vmem_size_t size, int flags)
 {
 	REFUSE_IF(size == 0, "%s: arena \"%s\": size 0", func, vm->name);
@@ -267,38 +267,74 @@ belongs_to_qcache(const vmem_t *vm, vmem_addr_t addr, vmem_size_t size)
 	return (size <= vm->qcache_max && addr >= VMEM_ADDR_QCACHE_MIN && size != 0);
 }
 
+/*
+ * The common case of attempt(): any place near the size, spare tags at hand. False: nothing is done, and
+ * attempt() has to look.
+ */
+static bool
+take_plain(vmem_t *vm, vmem_size_t size, unsigned looks, int flags, bool cached, vmem_addr_t *addrp)
+{
+	unsigned need = BT_MAXALLOC + (FAULT(six_tags_a_layer) ? BT_IMPORT : 0);
+	struct vmem_btag *bt = NULL;
+	bool adjust = false;
+
+	mtx_lock(&vm->lock);
+	if (likely(vm->nspare >= need))
+		bt = segment_take_plain(vm, size, looks);
+	if (likely(bt != NULL)) {
+		bt->cached = cached && bt->start >= VMEM_ADDR_QCACHE_MIN;
+		*addrp = bt->start;
+		vm->counts.allocs++;
+		adjust = unlikely(hash_crowded(vm)) && hash_wants(vm) &&
+			 (flags & (M_USE_RESERVE | M_NOVM)) == 0;
+	}
+	mtx_unlock(&vm->lock);
+	if (unlikely(adjust))
+		hash_adjust(vm);
+	return (bt != NULL);
+}
+
 int
 vmem_alloc(vmem_t *vm, vmem_size_t size, int flags, vmem_addr_t *addrp)
 {
-	struct request rq = {
-		.size = vmem_roundup_size(vm, size),
-		.shape = { vm->quantum_mask + 1, 0, 0 },
-		.max = VMEM_ADDR_MAX,
-		.policy = (unsigned)flags & M_VMEM_POLICY,
-		.cached = size <= vm->qcache_max,
-	};
+	vmem_size_t rounded = vmem_roundup_size(vm, size);
+	unsigned policy = (unsigned)flags & M_VMEM_POLICY;
+	bool cached = size <= vm->qcache_max;
 	void *item;
 	int error;
 
 	*addrp = 0;
-	if ((error = check_common(vm, "vmem_alloc", size, flags)) != 0)
+	if (unlikely((error = check_common(vm, "vmem_alloc", size, flags)) != 0))
 		return (error);
-	if (size <= vm->qcache_max) {
+	if (cached) {
 		/* Not with M_WAITOK: UMA would wait for ever on an arena that has address 0 alone (R23). */
 		item = uma_zalloc(qcache_of(vm, size)->zone, M_NOWAIT | (flags & M_NOVM));
-		if (item != NULL) {
+		if (likely(item != NULL)) {
 			if (unlikely(core_debug))
 				check_cached(vm, (vmem_addr_t)item, size, false);
 			*addrp = (vmem_addr_t)item;
 			return (0);
 		}
 	}
-	if (rq.size < size)
+	if (unlikely(rounded < size))
 		return (COOPER_ENOMEM);
-	error = vmem_take(vm, &rq, flags, addrp);
-	if (error == 0 && belongs_to_qcache(vm, *addrp, size))
+	if ((policy & (M_FIRSTFIT | M_BESTFIT)) == 0 ||
+	    !take_plain(vm, rounded, policy == M_BESTFIT ? FIT_BEST_LOOKS : FIT_FIRST_LOOKS, flags,
+		cached, addrp)) {
+		struct request rq = {
+			.size = rounded,
+			.shape = { vm->quantum_mask + 1, 0, 0 },
+			.max = VMEM_ADDR_MAX,
+			.policy = policy,
+			.cached = cached,
+		};
+
+		if ((error = vmem_take(vm, &rq, flags, addrp)) != 0)
+			return (error);
+	}
+	if (unlikely(cached) && belongs_to_qcache(vm, *addrp, size))
 		qcache_adopt(vm, size);
-	return (error);
+	return (0);
 }
 
 /* ---- free -------------------------------------------------------------------------------------------------- */
@@ -334,13 +370,15 @@ vmem_give(vmem_t *vm, vmem_addr_t addr, vmem_size_t size, bool cached)
 		span_remove(vm, bt, end);
 		vm->counts.releases++;
 	}
-	adjust = hash_idle(vm);
-	spare_trim(vm, &purse);
+	adjust = unlikely(vm->table.slots <= vm->table.idle) && hash_idle(vm);
+	if (unlikely(vm->nspare > BT_MAXFREE))
+		spare_trim(vm, &purse);
 	mtx_unlock(&vm->lock);
 	/* Waiters must look again even if the space has left the arena: they may import it (R25). */
 	if (released != 0)
 		vm->release(vm->import_arg, start, released);
-	spare_return(vm, &purse);
+	if (unlikely(purse.n > 0))
+		spare_return(vm, &purse);
 	arena_wait_event(vm);
 	if (vm->tags != NULL && vm->tags->event != NULL)
 		vm->tags->event(vm->tags);

@@ -7,7 +7,8 @@
  * index, a bin and the table, and nobody keeps a tag across an unlock. What is to go back is gathered
  * under the locks and given back without.
  */
-#include "vmem/vmem_int.h"
+#include "vmem/bins.h"
+#include "vmem/hash.h"
 
 struct idle { /* a tag, or a chunk of a table, between its arena and its source */
 	struct idle *next;

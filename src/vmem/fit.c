@@ -17,9 +17,7 @@
  */
 #include "vmem/vmem_int.h"
 
-#define FIRST_LOOKS 4  /* first fit looks at so many segments of close sizes */
-#define BEST_LOOKS  16 /* and best fit compares so many */
-#define PATIENCE    2  /* looks for a strange shape, per free segment, before the index learns it */
+#define PATIENCE 2 /* looks for a strange shape, per free segment, before the index learns it */
 
 /* ---- geometry --------------------------------------------------------------------------------------- */
 
@@ -162,6 +160,8 @@ request_prepare(const vmem_t *vm, struct request *rq)
 static bool
 whole(const vmem_t *vm, const struct request *rq)
 {
+	if (likely(rq->min == VMEM_ADDR_MIN && rq->max == VMEM_ADDR_MAX))
+		return (true);
 	return (vm->first == 0 || (rq->min <= bt_at(vm, vm->first)->start &&
 				      rq->max >= bt_at(vm, vm->last)->start - 1));
 }
@@ -214,13 +214,21 @@ better(const vmem_t *vm, struct vmem_btag *bt, vmem_addr_t start, struct vmem_bt
 /*
  * The tightest of the first `most` segments in the bins from the request's size upwards: up to the end
  * of the first bin that has one. Sizes in a bin differ by less than 1/16; small sizes have one each.
+ * NULL and *sure: there is none at all.
  */
 static struct vmem_btag *
-from_bins(vmem_t *vm, const struct request *rq, unsigned most, vmem_addr_t *startp)
+from_bins(vmem_t *vm, const struct request *rq, unsigned most, vmem_addr_t *startp, bool *sure)
 {
 	struct vmem_btag *best = NULL, *bt;
 	unsigned looks = 0, bin;
 	vmem_addr_t start;
+
+	if (rq->plain) {
+		if ((bt = bins_plain(vm, rq->size, most, sure)) != NULL)
+			*startp = bt->start;
+		return (bt);
+	}
+	*sure = false;
 
 	for (bt = bins_from(vm, rq->size, &bin); bt != NULL; bt = bins_after(vm, &bin)) {
 		for (; bt != NULL && looks < most; bt = bt_get(vm, bt->bin_next)) {
@@ -241,13 +249,14 @@ from_bins(vmem_t *vm, const struct request *rq, unsigned most, vmem_addr_t *star
 }
 
 static struct vmem_btag *
-first_fit(vmem_t *vm, const struct request *rq, vmem_addr_t *startp)
+first_fit(vmem_t *vm, const struct request *rq, unsigned looks, vmem_addr_t *startp)
 {
-	struct vmem_btag *bt;
+	struct vmem_btag *bt = NULL;
+	bool sure = false;
 
-	if (whole(vm, rq) && (bt = from_bins(vm, rq, FIRST_LOOKS, startp)) != NULL)
-		return (bt);
-	return (lowest(vm, rq, rq->min, startp));
+	if (whole(vm, rq))
+		bt = from_bins(vm, rq, looks, startp, &sure);
+	return (bt != NULL || sure ? bt : lowest(vm, rq, rq->min, startp));
 }
 
 static struct vmem_btag *
@@ -258,18 +267,16 @@ best_fit(vmem_t *vm, const struct request *rq, vmem_addr_t *startp)
 	vmem_addr_t start;
 
 	if (whole(vm, rq))
-		return ((best = from_bins(vm, rq, BEST_LOOKS, startp)) != NULL
-			    ? best
-			    : lowest(vm, rq, rq->min, startp));
+		return (first_fit(vm, rq, FIT_BEST_LOOKS, startp));
 	for (bt = lowest(vm, rq, rq->min, &start); bt != NULL && bt->start <= rq->max;
 	     bt = index_next(vm, bt, rq->prune)) {
 		if (!fits(vm, rq, bt, &start)) {
-			if (found > 0 && ++found > BEST_LOOKS)
+			if (found > 0 && ++found > FIT_BEST_LOOKS)
 				break;
 			continue;
 		}
 		better(vm, bt, start, &best, startp);
-		if (bt_size(vm, best) == rq->size || ++found > BEST_LOOKS)
+		if (bt_size(vm, best) == rq->size || ++found > FIT_BEST_LOOKS)
 			break;
 	}
 	return (best);
@@ -297,7 +304,7 @@ search(vmem_t *vm, const struct request *rq, vmem_addr_t *startp)
 	case M_TOPDOWN:
 		return (highest(vm, rq, startp));
 	default:
-		return (first_fit(vm, rq, startp));
+		return (first_fit(vm, rq, FIT_FIRST_LOOKS, startp));
 	}
 }
 
@@ -306,15 +313,18 @@ fit_find(vmem_t *vm, struct request *rq, vmem_addr_t *startp)
 {
 	bool known = rq->shape.align == vm->shape.align && rq->shape.phase == vm->shape.phase &&
 		     rq->shape.nocross == vm->shape.nocross;
-	uint64_t looks = vm->counts.looks;
 	struct vmem_btag *bt;
+	uint64_t looks;
 
 	rq->prune = index_prune(vm, rq->size, known);
+	looks = vm->counts.looks;
 	bt = search(vm, rq, startp);
 	if (likely(rq->plain || known))
 		return (bt);
-	vm->strange += vm->counts.looks - looks;
-	if (vm->strange > PATIENCE * ((uint64_t)vm->nfree + BEST_LOOKS))
+	/* What comes from a bin at once is no search. */
+	if (vm->counts.looks - looks > 2 * FIT_BEST_LOOKS)
+		vm->strange += vm->counts.looks - looks;
+	if (vm->strange > PATIENCE * ((uint64_t)vm->nfree + FIT_BEST_LOOKS))
 		index_reshape(vm, rq->shape);
 	return (bt);
 }

@@ -10,9 +10,7 @@
  * two. A small arena has its 64 slots inside itself. Chunks are fetched and returned with no lock
  * held, one at a time; everything else is guarded by the arena's lock.
  */
-#include "vmem/vmem_int.h"
-
-#define PAGES_END (4 * TABLE_PAGE) /* slots in the four chunks of a page */
+#include "vmem/hash.h"
 
 CORE_STATE static const struct table_memory *table_memory;
 
@@ -30,27 +28,6 @@ chunk_slots(unsigned chunk)
 	return (chunk < 4 ? TABLE_PAGE : TABLE_PAGE << ((chunk - 4) / 4));
 }
 
-static inline btref *
-slot_at(vmem_t *vm, uint32_t i)
-{
-	unsigned e;
-
-	if (i < PAGES_END)
-		return (&vm->table.chunk[i / TABLE_PAGE][i % TABLE_PAGE]);
-	e = fls_size(i) - 3; /* a quarter has 1 << e slots */
-	return (&vm->table.chunk[4 * (e - 9) + (i >> e & 3)][i & (((uint32_t)1 << e) - 1)]);
-}
-
-static inline uint32_t
-slot_of(const vmem_t *vm, vmem_addr_t addr)
-{
-	uint64_t key = (uint64_t)(addr >> vm->quantum_shift) * 0x9e3779b97f4a7c15u;
-	uint32_t hash = (uint32_t)(key >> 32), half = vm->table.half;
-	uint32_t i = hash & (2 * half - 1);
-
-	return (i < vm->table.slots ? i : i & (half - 1));
-}
-
 void
 hash_init(vmem_t *vm)
 {
@@ -60,14 +37,8 @@ hash_init(vmem_t *vm)
 
 /* ---- growing and shrinking by a slot ---------------------------------------------------------------- */
 
-static inline bool
-crowded(const vmem_t *vm)
-{
-	return (vm->nbusy > vm->table.slots + vm->table.slots / 2);
-}
-
-static NOINLINE void
-grow(vmem_t *vm)
+void
+hash_grow(vmem_t *vm)
 {
 	uint32_t n = vm->table.slots;
 	btref *from = slot_at(vm, n - vm->table.half), *to = slot_at(vm, n), r;
@@ -87,8 +58,8 @@ grow(vmem_t *vm)
 	}
 }
 
-static NOINLINE void
-shrink(vmem_t *vm)
+void
+hash_shrink(vmem_t *vm)
 {
 	uint32_t n = --vm->table.slots;
 	btref *to, *from = slot_at(vm, n);
@@ -102,78 +73,32 @@ shrink(vmem_t *vm)
 	*from = 0;
 }
 
-/* ---- members ------------------------------------------------------------------------------------------ */
-
-void
-hash_insert(vmem_t *vm, struct vmem_btag *bt)
-{
-	btref *slot;
-
-	vm->nbusy++;
-	/* Twice: a table that had to wait for room catches up, as one that shrinks does. */
-	for (int i = 0; i < 2 && crowded(vm) && vm->table.slots < vm->table.room; i++)
-		grow(vm);
-	slot = slot_at(vm, slot_of(vm, bt->start));
-	bt->hash_next = *slot;
-	*slot = bt_ref(vm, bt);
-}
-
-/* The link that leads to the segment at addr, or to nothing. */
-static btref *
-find(vmem_t *vm, vmem_addr_t addr)
-{
-	btref *link = slot_at(vm, slot_of(vm, addr));
-
-	for (; *link != 0; link = &bt_at(vm, *link)->hash_next) {
-		vm->counts.looks++;
-		if (bt_at(vm, *link)->start == addr)
-			break;
-	}
-	return (link);
-}
-
-struct vmem_btag *
-hash_lookup(vmem_t *vm, vmem_addr_t addr)
-{
-	return (bt_get(vm, *find(vm, addr)));
-}
-
-struct vmem_btag *
-hash_remove(vmem_t *vm, vmem_addr_t addr)
-{
-	btref *link = find(vm, addr);
-	struct vmem_btag *bt = bt_get(vm, *link);
-
-	if (bt == NULL)
-		return (NULL);
-	*link = bt->hash_next;
-	vm->nbusy--;
-	for (int i = 0; i < 2 && vm->nbusy < vm->table.slots / 2 && vm->table.slots > TABLE_FIRST;
-	     i++)
-		shrink(vm);
-	return (bt);
-}
-
 /* ---- chunks --------------------------------------------------------------------------------------------- */
 
 bool
 hash_wants(const vmem_t *vm)
 {
-	return (crowded(vm) && vm->table.slots == vm->table.room && !vm->table.busy &&
+	return (hash_crowded(vm) && vm->table.slots == vm->table.room && !vm->table.busy &&
 		vm->table.chunks < TABLE_CHUNKS && table_memory != NULL && !vm->own_tags);
 }
 
-/* The last chunk is idle when it and half of the one before are not in use. */
 bool
 hash_idle(const vmem_t *vm)
 {
+	return (vm->table.slots <= vm->table.idle && !vm->table.busy && !vm->own_tags);
+}
+
+/* The last chunk is idle when it and half of its size before it are not in use. */
+static void
+set_idle(struct table *t)
+{
 	uint32_t last;
 
-	if (vm->table.chunks == 0 || vm->table.busy || vm->own_tags)
-		return (false);
-	last = chunk_slots(vm->table.chunks - 1u);
-	return (vm->table.slots <= TABLE_FIRST ||
-		(vm->table.chunks > 1 && vm->table.slots + last + last / 2 < vm->table.room));
+	t->idle = t->chunks == 0 ? 0 : TABLE_FIRST;
+	if (t->chunks > 1) {
+		last = chunk_slots(t->chunks - 1u);
+		t->idle = MAX(t->idle, t->room - last - last / 2 - 1);
+	}
 }
 
 static void
@@ -186,6 +111,7 @@ add_chunk(vmem_t *vm, btref *memory)
 	t->chunk[t->chunks] = memory;
 	t->room = t->chunks == 0 ? TABLE_PAGE : t->room + chunk_slots(t->chunks);
 	t->chunks++;
+	set_idle(t);
 }
 
 static btref *
@@ -201,6 +127,7 @@ drop_chunk(vmem_t *vm)
 		t->chunk[0] = t->first;
 		t->room = TABLE_FIRST;
 	}
+	set_idle(t);
 	return (memory);
 }
 
@@ -260,7 +187,7 @@ btref *
 hash_reclaim(vmem_t *vm, size_t *bytes)
 {
 	while (vm->nbusy < vm->table.slots / 2 && vm->table.slots > TABLE_FIRST)
-		shrink(vm);
+		hash_shrink(vm);
 	if (!hash_idle(vm))
 		return (NULL);
 	*bytes = sizeof(btref) * chunk_slots(vm->table.chunks - 1u);

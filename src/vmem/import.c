@@ -32,21 +32,19 @@ import_release(vmem_t *vm, struct purse *purse, struct vmem_btag *bt, struct vme
 	spare_show(vm, purse);
 }
 
-/* The span at addr has just been added and bt will be used: take it off again if bt is not in it. */
+/* The span that is `added` has just come and bt will be used: take it off again if bt is not in it. */
 static void
-give_up_unused(
-    vmem_t *vm, struct request *rq, vmem_addr_t addr, vmem_size_t size, const struct vmem_btag *bt)
+give_up_unused(vmem_t *vm, struct request *rq, struct vmem_btag *added, const struct vmem_btag *bt)
 {
-	struct vmem_btag *unused, *end;
+	struct vmem_btag *end;
 
-	if (vm->release == NULL || bt->start - addr < size)
+	if (vm->release == NULL || bt == added)
 		return;
-	unused = index_floor(vm, addr);
-	end = span_of_free(vm, unused);
+	end = span_of_free(vm, added);
 	rq->grew = false;
-	rq->unused = addr;
-	rq->unused_size = size;
-	span_remove(vm, unused, end);
+	rq->unused = added->start;
+	rq->unused_size = bt_size(vm, added);
+	span_remove(vm, added, end);
 	vm->counts.releases++;
 }
 
@@ -70,7 +68,7 @@ import_span(vmem_t *vm, struct request *rq, int flags, struct purse *purse, stru
 {
 	struct thread_state *ts = machine_thread_state();
 	vmem_size_t size = import_size(vm, rq);
-	struct vmem_btag *bt, *end;
+	struct vmem_btag *added = NULL, *end;
 	vmem_addr_t addr;
 	int error;
 
@@ -94,20 +92,20 @@ import_span(vmem_t *vm, struct request *rq, int flags, struct purse *purse, stru
 	if (error != 0)
 		return (IMPORT_NO);
 	vm->counts.imports++;
-	MUST(((addr | size) & vm->quantum_mask) == 0 && span_add(vm, addr, size, BT_SPAN),
+	MUST(((addr | size) & vm->quantum_mask) == 0 &&
+		 (added = span_add(vm, addr, size, BT_SPAN)) != NULL,
 	    "import: arena \"%s\" got %zx + %zx, which it has already or which is no multiple of "
 	    "its quantum",
 	    vm->name, (size_t)addr, (size_t)size);
 	rq->grew = true;
 	if ((*btp = fit_find(vm, rq, startp)) != NULL) {
-		give_up_unused(vm, rq, addr, size, *btp);
+		give_up_unused(vm, rq, added, *btp);
 		return (IMPORT_YES);
 	}
 	vm->counts.futile++;
-	bt = index_floor(vm, addr);
-	if (bt->type == BT_FREE && (end = span_of_free(vm, bt)) != NULL) {
+	if ((end = span_of_free(vm, added)) != NULL) {
 		ts->putting_back = true;
-		import_release(vm, purse, bt, end);
+		import_release(vm, purse, added, end);
 		ts->putting_back = false;
 		rq->grew = false;
 	}

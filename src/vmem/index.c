@@ -12,18 +12,25 @@
  * quanta, and rounded up above by less than 1/1024 and 1/256. A change climbs only as far as it changes
  * what a node knows: two steps or so.
  *
- * A segment that has just become free waits outside: most are taken again, or merge, before anybody
- * searches by address. The newest UNSETTLED of them wait, on a list through left (newer) and right
- * (older) with `up` UNSETTLED_MARK; one too many settles the oldest, a search settles them all. The
+ * Who searches by size alone never comes here (bins.c), and then the index is not kept up, which is most
+ * of what a segment would cost: while the arena is not `indexed`, a segment that becomes free stays
+ * outside, its `up` OUTSIDE, and one that is inside leaves when it changes. The first search by address
+ * after that lets all of them in, as many as there are free segments; each has paid for it by having
+ * stayed outside. After QUIET times as many frees without a search the arena is not indexed again.
+ *
+ * In an indexed arena, too, a segment that has just become free waits outside: most are taken again, or
+ * merge, before the next search. The newest UNSETTLED of them wait, on a list through left (newer) and
+ * right (older) with `up` WAITING; one too many settles the oldest, a search settles them all. The
  * arena's lock guards everything.
  */
-#include "vmem/vmem_int.h"
+#include "vmem/bins.h"
 
 #define MAX_BITS 10 /* of the mantissa, with 6 of the exponent */
 #define FIT_BITS 8
 
-#define UNSETTLED      64
-#define UNSETTLED_MARK (~(btref)0)
+#define QUIET     4   /* frees a free segment, */
+#define QUIET_MIN 256 /* and this many more */
+#define UNSETTLED 64
 
 static inline uint32_t
 priority(btref r)
@@ -193,7 +200,7 @@ recall(vmem_t *vm, struct vmem_btag *bt)
 }
 
 static void
-settle(vmem_t *vm, unsigned most)
+settle_all_but(vmem_t *vm, unsigned most)
 {
 	while (vm->nunsettled > most) {
 		struct vmem_btag *bt = bt_at(vm, vm->oldest);
@@ -203,8 +210,51 @@ settle(vmem_t *vm, unsigned most)
 	}
 }
 
+/* Nobody has searched by address for long: those that wait stay outside, those inside will leave. */
+static NOINLINE void
+give_up(vmem_t *vm)
+{
+	vm->indexed = false;
+	while (vm->nunsettled > 0) {
+		struct vmem_btag *bt = bt_at(vm, vm->oldest);
+
+		recall(vm, bt);
+		bt->up = INDEX_OUTSIDE;
+	}
+}
+
+/* Each free segment is in a bin; a span end is always inside. */
+static NOINLINE void
+build(vmem_t *vm)
+{
+	uint64_t looks = vm->counts.looks;
+	unsigned bin;
+
+	vm->indexed = true;
+	bin = bins_first(vm, 0);
+	for (; bin != BIN_NONE; bin = bins_first(vm, bin + 1)) {
+		struct vmem_btag *bt = bt_at(vm, *bin_head(vm, bin));
+
+		for (; bt != NULL; bt = bt_get(vm, bt->bin_next))
+			if (bt->up == INDEX_OUTSIDE)
+				insert(vm, bt);
+	}
+	vm->counts.built += vm->counts.looks - looks;
+	vm->counts.looks = looks;
+}
+
+/* Before a search. */
+static inline void
+settle(vmem_t *vm)
+{
+	if (unlikely(!vm->indexed))
+		build(vm);
+	vm->quiet = 0;
+	settle_all_but(vm, 0);
+}
+
 void
-index_insert(vmem_t *vm, struct vmem_btag *bt)
+index_enter(vmem_t *vm, struct vmem_btag *bt)
 {
 	btref r = bt_ref(vm, bt);
 
@@ -212,28 +262,23 @@ index_insert(vmem_t *vm, struct vmem_btag *bt)
 		insert(vm, bt);
 		return;
 	}
-	bt->up = UNSETTLED_MARK;
+	bt->up = INDEX_WAITING;
 	bt->left = 0;
 	bt->right = vm->newest;
 	*(vm->newest == 0 ? &vm->oldest : &bt_at(vm, vm->newest)->left) = r;
 	vm->newest = r;
 	vm->nunsettled++;
-	settle(vm, UNSETTLED);
+	settle_all_but(vm, UNSETTLED);
+	if (unlikely(++vm->quiet > QUIET * vm->nfree + QUIET_MIN))
+		give_up(vm);
 }
 
 void
-index_update(vmem_t *vm, struct vmem_btag *bt)
-{
-	if (bt->up != UNSETTLED_MARK)
-		update(vm, bt);
-}
-
-void
-index_remove(vmem_t *vm, struct vmem_btag *bt)
+index_leave(vmem_t *vm, struct vmem_btag *bt)
 {
 	btref child, *link;
 
-	if (bt->up == UNSETTLED_MARK) {
+	if (bt->up == INDEX_WAITING) {
 		recall(vm, bt);
 		return;
 	}
@@ -247,13 +292,31 @@ index_remove(vmem_t *vm, struct vmem_btag *bt)
 	update(vm, bt_get(vm, bt->up));
 }
 
+void
+index_change(vmem_t *vm, struct vmem_btag *bt)
+{
+	if (bt->up == INDEX_WAITING)
+		return;
+	if (vm->indexed) {
+		update(vm, bt);
+		return;
+	}
+	index_leave(vm, bt);
+	bt->up = INDEX_OUTSIDE;
+}
+
 struct vmem_btag *
 index_floor(vmem_t *vm, vmem_addr_t addr)
 {
-	struct vmem_btag *bt, *found = NULL;
+	settle(vm);
+	return (index_span_floor(vm, addr));
+}
 
-	settle(vm, 0);
-	bt = bt_get(vm, vm->root);
+struct vmem_btag *
+index_span_floor(vmem_t *vm, vmem_addr_t addr)
+{
+	struct vmem_btag *bt = bt_get(vm, vm->root), *found = NULL;
+
 	while (bt != NULL) {
 		vm->counts.looks++;
 		if (bt->start <= addr) {
@@ -280,7 +343,7 @@ may(const vmem_t *vm, btref r, struct prune p)
 bool
 index_may(vmem_t *vm, struct prune p)
 {
-	settle(vm, 0);
+	settle(vm);
 	vm->counts.looks++;
 	return (may(vm, vm->root, p));
 }
@@ -359,10 +422,14 @@ vmem_size_t
 index_largest(vmem_t *vm)
 {
 	struct vmem_btag *bt;
-	vmem_size_t largest = 0;
+	vmem_size_t largest;
 	struct prune p;
+	bool sure;
 
-	settle(vm, 0);
+	largest = bins_largest(vm, &sure);
+	if (sure)
+		return (largest);
+	settle(vm);
 	bt = bt_get(vm, vm->root);
 	if (bt == NULL || bt->max == 0)
 		return (0);

@@ -7,12 +7,13 @@
  * What stays true: segments fill their span; no two free ones are neighbours; a free one is on its
  * bin and in the index. The arena's lock is held.
  */
-#include "vmem/vmem_int.h"
+#include "vmem/bins.h"
+#include "vmem/hash.h"
 
 /* ---- the list ------------------------------------------------------------------------------------ */
 
 /* Put bt between the neighbours before and after, either of which may be none. */
-static void
+static inline void
 list_between(vmem_t *vm, struct vmem_btag *bt, struct vmem_btag *before, struct vmem_btag *after)
 {
 	btref r = bt_ref(vm, bt);
@@ -23,7 +24,7 @@ list_between(vmem_t *vm, struct vmem_btag *bt, struct vmem_btag *before, struct 
 	*(after == NULL ? &vm->last : &after->prev) = r;
 }
 
-static void
+static inline void
 drop_tag(vmem_t *vm, struct vmem_btag *bt)
 {
 	*(bt->prev == 0 ? &vm->first : &bt_at(vm, bt->prev)->next) = bt->next;
@@ -31,46 +32,65 @@ drop_tag(vmem_t *vm, struct vmem_btag *bt)
 	spare_put(vm, bt);
 }
 
-static struct vmem_btag *
+static inline struct vmem_btag *
 new_tag(vmem_t *vm, enum bt_type type, vmem_addr_t start)
 {
 	struct vmem_btag *bt = spare_take(vm);
 
 	bt->start = start;
-	bt->type = type & 3u;
-	bt->cached = 0;
+	bt->word = type;
 	return (bt);
 }
 
 /* ---- free segments ---------------------------------------------------------------------------------- */
 
 /* A free segment, on the list, enters bins and index. */
-static void
-enter(vmem_t *vm, struct vmem_btag *bt)
+static inline void
+enter(vmem_t *vm, struct vmem_btag *bt, vmem_size_t size)
 {
-	bt->type = BT_FREE;
-	bins_insert(vm, bt, bt_size(vm, bt));
+	bt->word = BT_FREE;
+	bins_insert(vm, bt, size);
 	index_insert(vm, bt);
 	vm->nfree++;
 }
 
-static void
-leave(vmem_t *vm, struct vmem_btag *bt)
+static inline void
+leave(vmem_t *vm, struct vmem_btag *bt, vmem_size_t size)
 {
-	bins_remove(vm, bt, bt_size(vm, bt));
+	bins_remove(vm, bt, size);
 	index_remove(vm, bt);
 	vm->nfree--;
 }
 
 /* A free segment that had `old` bytes has another size now. */
-static void
-resized(vmem_t *vm, struct vmem_btag *bt, vmem_size_t old)
+static inline void
+resized(vmem_t *vm, struct vmem_btag *bt, vmem_size_t old, vmem_size_t size)
 {
-	bins_resize(vm, bt, old, bt_size(vm, bt));
+	bins_resize(vm, bt, old, size);
 	index_update(vm, bt);
 }
 
 /* ---- take and free ------------------------------------------------------------------------------------ */
+
+/* The front of a free segment that has `old`. */
+static inline struct vmem_btag *
+take_front(vmem_t *vm, struct vmem_btag *bt, vmem_size_t old, vmem_size_t size)
+{
+	struct vmem_btag *busy = bt;
+
+	if (old == size) {
+		leave(vm, bt, old);
+		bt->word = BT_BUSY;
+	} else {
+		busy = new_tag(vm, BT_BUSY, bt->start);
+		list_between(vm, busy, bt_get(vm, bt->prev), bt);
+		bt->start += size;
+		resized(vm, bt, old, old - size);
+	}
+	hash_insert(vm, busy);
+	vm->inuse += size;
+	return (busy);
+}
 
 struct vmem_btag *
 segment_take(vmem_t *vm, struct vmem_btag *bt, vmem_addr_t start, vmem_size_t size)
@@ -79,92 +99,104 @@ segment_take(vmem_t *vm, struct vmem_btag *bt, vmem_addr_t start, vmem_size_t si
 	struct vmem_btag *next = bt_at(vm, bt->next), *busy, *rest;
 	vmem_size_t old = next->start - lo;
 
-	if (start == lo && end == next->start) {
-		leave(vm, bt);
-		bt->type = BT_BUSY;
-		bt->cached = 0;
-		busy = bt;
-	} else if (start == lo) {
-		busy = new_tag(vm, BT_BUSY, start);
-		list_between(vm, busy, bt_get(vm, bt->prev), bt);
-		bt->start = end;
-		resized(vm, bt, old);
-	} else {
-		busy = new_tag(vm, BT_BUSY, start);
-		list_between(vm, busy, bt, next);
-		resized(vm, bt, old);
-		if (end != next->start) {
-			rest = new_tag(vm, BT_FREE, end);
-			list_between(vm, rest, busy, next);
-			enter(vm, rest);
-		}
+	if (start == lo)
+		return (take_front(vm, bt, old, size));
+	busy = new_tag(vm, BT_BUSY, start);
+	list_between(vm, busy, bt, next);
+	resized(vm, bt, old, start - lo);
+	if (end != next->start) {
+		rest = new_tag(vm, BT_FREE, end);
+		list_between(vm, rest, busy, next);
+		enter(vm, rest, next->start - end);
 	}
 	hash_insert(vm, busy);
 	vm->inuse += size;
 	return (busy);
 }
 
+/*
+ * The common case in one go. A bin of one size says how large its segments are, and the head of one
+ * that is a request's own leaves without a look at its neighbours.
+ */
+struct vmem_btag *
+segment_take_plain(vmem_t *vm, vmem_size_t size, unsigned looks)
+{
+	unsigned bin = bins_first(vm, bin_of(size >> vm->quantum_shift));
+	struct vmem_btag *bt;
+	bool sure;
+
+	if (likely(bin < BIN_EXACT)) {
+		bt = bt_at(vm, *bin_head(vm, bin));
+		return (take_front(vm, bt, (vmem_size_t)bin << vm->quantum_shift, size));
+	}
+	bt = bins_plain(vm, size, looks, &sure);
+	return (bt == NULL ? NULL : take_front(vm, bt, bt_size(vm, bt), size));
+}
+
 struct vmem_btag *
 segment_free(vmem_t *vm, struct vmem_btag *bt)
 {
+	struct vmem_btag *next = bt_at(vm, bt->next);
 	struct vmem_btag *before = bt_of_type(vm, bt->prev, BT_FREE);
-	struct vmem_btag *after = bt_of_type(vm, bt->next, BT_FREE);
-	vmem_size_t old;
+	vmem_size_t size = next->start - bt->start, old;
 
-	vm->inuse -= bt_size(vm, bt);
+	vm->inuse -= size;
 	if (before != NULL) {
-		old = bt_size(vm, before);
-		if (after != NULL) {
-			leave(vm, after);
-			drop_tag(vm, after);
+		old = bt->start - before->start;
+		if (next->type == BT_FREE) {
+			vmem_size_t more = bt_size(vm, next);
+
+			leave(vm, next, more);
+			drop_tag(vm, next);
+			size += more;
 		}
 		drop_tag(vm, bt);
-		resized(vm, before, old);
+		resized(vm, before, old, old + size);
 		return (before);
 	}
-	if (after != NULL) {
-		old = bt_size(vm, after);
-		after->start = bt->start;
+	if (next->type == BT_FREE) {
+		old = bt_size(vm, next);
+		next->start = bt->start;
 		drop_tag(vm, bt);
-		resized(vm, after, old);
-		return (after);
+		resized(vm, next, old, old + size);
+		return (next);
 	}
-	enter(vm, bt);
+	enter(vm, bt, size);
 	return (bt);
 }
 
 /* ---- spans ---------------------------------------------------------------------------------------------- */
 
 /* More free space in [start, start + size) between two tags; it joins a free neighbour. */
-static void
+static struct vmem_btag *
 free_between(vmem_t *vm, vmem_addr_t start, struct vmem_btag *before, struct vmem_btag *after)
 {
 	struct vmem_btag *bt = new_tag(vm, BT_BUSY, start);
 
 	list_between(vm, bt, before, after);
 	vm->inuse += bt_size(vm, bt);
-	segment_free(vm, bt);
+	return (segment_free(vm, bt));
 }
 
 /*
  * Where spans are never released, one that touches another becomes part of it (R22): the free space
  * at the seam is one segment, and a request larger than an import finds it.
  */
-bool
+struct vmem_btag *
 span_add(vmem_t *vm, vmem_addr_t addr, vmem_size_t size, enum bt_type type)
 {
-	struct vmem_btag *below, *above, *end;
+	struct vmem_btag *below, *above, *end, *bt;
 	vmem_addr_t top = addr + size;
 	bool joins_below, joins_above;
 
 	if (size == 0 || top < addr)
-		return (false);
-	below = index_floor(vm, addr);
+		return (NULL);
+	below = index_span_floor(vm, addr);
 	if (below != NULL && !bt_is_span(below))
-		return (false);
+		return (NULL);
 	above = bt_get(vm, below == NULL ? vm->first : below->next);
 	if (above != NULL && above->start < top)
-		return (false);
+		return (NULL);
 	joins_below = vm->release == NULL && below != NULL && below->start == addr;
 	joins_above = vm->release == NULL && above != NULL && above->start == top;
 	if (FAULT(span_tags_block_merging))
@@ -176,7 +208,7 @@ span_add(vmem_t *vm, vmem_addr_t addr, vmem_size_t size, enum bt_type type)
 		index_remove(vm, below);
 		vm->nspan--;
 		drop_tag(vm, below);
-		free_between(vm, addr, end, above);
+		bt = free_between(vm, addr, end, above);
 	} else if (joins_below) {
 		/* Its end moves up; no node of the index is in between. */
 		struct vmem_btag *last = bt_at(vm, below->prev);
@@ -184,19 +216,19 @@ span_add(vmem_t *vm, vmem_addr_t addr, vmem_size_t size, enum bt_type type)
 
 		below->start = top;
 		if (old != 0)
-			resized(vm, last, old);
+			resized(vm, bt = last, old, bt_size(vm, last));
 		else
-			free_between(vm, addr, last, below);
+			bt = free_between(vm, addr, last, below);
 	} else if (joins_above) {
-		free_between(vm, addr, below, above);
+		bt = free_between(vm, addr, below, above);
 	} else {
 		end = new_tag(vm, type, top);
 		list_between(vm, end, below, above);
 		index_insert(vm, end);
 		vm->nspan++;
-		free_between(vm, addr, below, end);
+		bt = free_between(vm, addr, below, end);
 	}
-	return (true);
+	return (bt);
 }
 
 struct vmem_btag *
@@ -212,8 +244,10 @@ span_of_free(vmem_t *vm, struct vmem_btag *bt)
 void
 span_remove(vmem_t *vm, struct vmem_btag *bt, struct vmem_btag *end)
 {
-	vm->size -= bt_size(vm, bt);
-	leave(vm, bt);
+	vmem_size_t size = bt_size(vm, bt);
+
+	vm->size -= size;
+	leave(vm, bt, size);
 	index_remove(vm, end);
 	vm->nspan--;
 	drop_tag(vm, bt);

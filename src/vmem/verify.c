@@ -2,7 +2,7 @@
  * The invariants of an arena, as vmem_int.h states them, checked one by one. For tests and for
  * whoever suspects corruption; the arena is locked, or nobody else is there.
  */
-#include "vmem/vmem_int.h"
+#include "vmem/hash.h"
 
 #define EXPECT(cond)                    \
 	do {                            \
@@ -14,7 +14,7 @@
 
 struct tally {
 	unsigned nodes, in_bins;
-	unsigned busy, nfree, spans, spare;
+	unsigned busy, nfree, spans, spare, outside;
 	vmem_size_t size, inuse;
 	struct vmem_btag *last; /* in the index */
 };
@@ -114,6 +114,7 @@ verify_segments(vmem_t *vm, struct tally *t, const char **why)
 			EXPECT(prev == NULL || prev->type != BT_FREE);
 			EXPECT(span_of_free(vm, bt) == NULL); /* no import is held for nothing */
 			t->nfree++;
+			t->outside += bt->up == INDEX_OUTSIDE;
 		}
 	}
 	EXPECT(bt_get(vm, vm->last) == prev);
@@ -130,7 +131,8 @@ vmem_verify(vmem_t *vm, const char **why)
 		return (false);
 	for (btref r = vm->spare; r != 0; r = bt_at(vm, r)->spare_next)
 		t.spare++;
-	EXPECT(t.nodes + vm->nunsettled == t.nfree + t.spans && t.in_bins == t.nfree);
+	EXPECT(t.nodes + vm->nunsettled + t.outside == t.nfree + t.spans);
+	EXPECT(t.in_bins == t.nfree && (t.outside == 0 || !vm->indexed));
 	EXPECT(vm->nbusy == t.busy && vm->nfree == t.nfree && vm->nspan == t.spans);
 	EXPECT(vm->nspare == t.spare && vm->size == t.size && vm->inuse == t.inuse);
 	return (true);

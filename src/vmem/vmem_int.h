@@ -25,6 +25,7 @@
 
 #include <cooper/uma.h>
 #include <cooper/vmem.h>
+#include "base/atomic.h"
 #include "sync/sync.h"
 #include "vmem/tag_source.h"
 
@@ -38,17 +39,12 @@ typedef uint32_t btref; /* a tag of this arena; 0: none */
 
 enum bt_type { BT_SPAN, BT_SPAN_STATIC, BT_FREE, BT_BUSY };
 
+/* What a busy segment's way needs comes first: the neighbours' front is all that a free looks at. */
 struct vmem_btag {
-	vmem_addr_t start;     /* of the segment; of a span end: one past the span */
-	btref next, prev;      /* neighbours by address */
-	btref up, left, right; /* index: FREE and span ends; see index.c */
+	vmem_addr_t start; /* of the segment; of a span end: one past the span */
+	btref next, prev;  /* neighbours by address */
 	union {
-		btref bin_next;   /* FREE */
-		btref hash_next;  /* BUSY */
-		btref spare_next; /* spare */
-	};
-	btref bin_prev; /* FREE */
-	union {
+		uint32_t word;
 		uint32_t type : 2; /* enum bt_type */
 		struct {           /* in the index */
 			uint32_t : 2;
@@ -63,6 +59,13 @@ struct vmem_btag {
 			uint32_t idle : 1;   /* lies in one now; debug shape */
 		};
 	};
+	union {
+		btref bin_next;   /* FREE */
+		btref hash_next;  /* BUSY */
+		btref spare_next; /* spare */
+	};
+	btref bin_prev;        /* FREE */
+	btref up, left, right; /* index: FREE and span ends; see index.c */
 };
 
 #if UINTPTR_MAX > UINT32_MAX
@@ -94,6 +97,7 @@ struct table {
 	uint32_t slots; /* in use, >= TABLE_FIRST; a linear hash: grows and shrinks by one */
 	uint32_t half;  /* the largest power of two at or below slots */
 	uint32_t room;  /* that the chunks have */
+	uint32_t idle;  /* with no more slots than that the last chunk is idle */
 	uint16_t chunks;
 	bool busy; /* somebody is fetching or returning a chunk */
 	btref *chunk[TABLE_CHUNKS];
@@ -115,6 +119,7 @@ struct vmem_counts {
 	uint64_t sleeps;
 	uint64_t shapes; /* changes of shape */
 	uint64_t looks;  /* tags and bins looked at in searches: the cost, in steps */
+	uint64_t built;  /* and those of building the index, which earlier frees have paid for */
 };
 
 /* What a request asks besides its size and window; align 0: nothing. */
@@ -132,9 +137,11 @@ struct vmem {
 	uintptr_t base;       /* of btref; 0 until the first tag comes */
 	btref first, last;    /* tags in the order of addresses */
 	btref root;           /* index */
-	btref newest, oldest; /* free segments that are not in the index yet */
+	bool indexed;         /* free segments go into the index; see index.c */
+	btref newest, oldest; /* free segments that wait to go there */
 	uint32_t nunsettled;
-	btref spare; /* tags not in use */
+	uint32_t quiet; /* segments that became free since the index was last searched */
+	btref spare;    /* tags not in use */
 	uint32_t nspare;
 	uint32_t nbusy, nfree, nspan;
 	vmem_size_t size, inuse;
@@ -200,16 +207,20 @@ bt_size(const vmem_t *vm, const struct vmem_btag *bt) /* FREE or BUSY */
 static inline struct vmem_btag *
 bt_of_type(const vmem_t *vm, btref r, enum bt_type type) /* NULL: none there, or another type */
 {
-	struct vmem_btag *bt = bt_get(vm, r);
+	struct vmem_btag *bt = bt_at(vm, r);
 
-	return (bt != NULL && bt->type == type ? bt : NULL);
+	return (likely(r != 0) && bt->type == type ? bt : NULL);
 }
 
 /* ---- bins.c, hash.c, index.c ---------------------------------------------------------------------------------- */
 
-void bins_insert(vmem_t *vm, struct vmem_btag *bt, vmem_size_t size);
-void bins_remove(vmem_t *vm, struct vmem_btag *bt, vmem_size_t size);
-void bins_resize(vmem_t *vm, struct vmem_btag *bt, vmem_size_t old, vmem_size_t size);
+/*
+ * A free segment for a request without constraints, the tightest of the first `looks` in the first
+ * bin that has one; NULL and *sure: there is none; not sure: there may be one that was not looked at.
+ */
+struct vmem_btag *bins_plain(vmem_t *vm, vmem_size_t size, unsigned looks, bool *sure);
+/* The largest free size, if that is known after a few looks; *sure says so. */
+vmem_size_t bins_largest(vmem_t *vm, bool *sure);
 /* A segment of at least `size` off the tightest bin of which all are so large; NULL: none. */
 struct vmem_btag *bins_fit(vmem_t *vm, vmem_size_t size);
 /* Heads of the non-empty bins from the one of `size` upwards: the first, and the one after *bin. */
@@ -217,9 +228,6 @@ struct vmem_btag *bins_from(vmem_t *vm, vmem_size_t size, unsigned *bin);
 struct vmem_btag *bins_after(vmem_t *vm, unsigned *bin);
 
 void hash_init(vmem_t *vm);
-void hash_insert(vmem_t *vm, struct vmem_btag *bt);
-struct vmem_btag *hash_remove(vmem_t *vm, vmem_addr_t addr); /* NULL: no such busy segment */
-struct vmem_btag *hash_lookup(vmem_t *vm, vmem_addr_t addr);
 /* Is a chunk wanted, or one idle? Asked under the lock; hash_adjust() acts on it with no lock. */
 bool hash_wants(const vmem_t *vm);
 bool hash_idle(const vmem_t *vm);
@@ -229,9 +237,38 @@ btref *hash_reclaim(vmem_t *vm, size_t *bytes);
 void hash_give_back(btref *memory, size_t bytes);
 void hash_destroy(vmem_t *vm);
 
-void index_insert(vmem_t *vm, struct vmem_btag *bt);
-void index_remove(vmem_t *vm, struct vmem_btag *bt);
-void index_update(vmem_t *vm, struct vmem_btag *bt); /* its size changed, its place did not */
+void index_enter(
+    vmem_t *vm, struct vmem_btag *bt); /* a span end, or with `indexed` a free segment */
+void index_leave(vmem_t *vm, struct vmem_btag *bt);
+void index_change(vmem_t *vm, struct vmem_btag *bt); /* its size changed, its place did not */
+
+/* What bt->up says of a free segment that is not inside. */
+#define INDEX_OUTSIDE (~(btref)0)
+#define INDEX_WAITING (~(btref)1)
+
+/* The same for the common path: most arenas are not indexed, and most segments outside. */
+static inline void
+index_insert(vmem_t *vm, struct vmem_btag *bt)
+{
+	if (likely(!vm->indexed && bt->type == BT_FREE))
+		bt->up = INDEX_OUTSIDE;
+	else
+		index_enter(vm, bt);
+}
+
+static inline void
+index_remove(vmem_t *vm, struct vmem_btag *bt)
+{
+	if (unlikely(bt->up != INDEX_OUTSIDE))
+		index_leave(vm, bt);
+}
+
+static inline void
+index_update(vmem_t *vm, struct vmem_btag *bt)
+{
+	if (unlikely(bt->up != INDEX_OUTSIDE))
+		index_change(vm, bt);
+}
 vmem_size_t index_largest(vmem_t *vm);
 /* Know the answers for another shape from now on; as many steps as there are free segments. */
 void index_reshape(vmem_t *vm, struct shape shape);
@@ -244,6 +281,8 @@ struct prune {
 struct prune index_prune(const vmem_t *vm, vmem_size_t size, bool shaped);
 bool index_may(vmem_t *vm, struct prune p);                  /* is there anything at all? */
 struct vmem_btag *index_floor(vmem_t *vm, vmem_addr_t addr); /* the last node with start <= addr */
+/* The same among what happens to be inside: at least each span end. */
+struct vmem_btag *index_span_floor(vmem_t *vm, vmem_addr_t addr);
 struct vmem_btag *index_first(vmem_t *vm, struct prune p);
 struct vmem_btag *index_last(vmem_t *vm, struct prune p);
 struct vmem_btag *index_next(vmem_t *vm, struct vmem_btag *bt, struct prune p);
@@ -254,10 +293,15 @@ struct vmem_btag *index_prev(vmem_t *vm, struct vmem_btag *bt, struct prune p);
 /* Make [start, start + size) of the free segment bt busy; at most BT_CLIP spare tags are used. */
 struct vmem_btag *segment_take(
     vmem_t *vm, struct vmem_btag *bt, vmem_addr_t start, vmem_size_t size);
+/* Any free segment that holds `size`, close in size to it, made busy; NULL: none, or not so easily. */
+struct vmem_btag *segment_take_plain(vmem_t *vm, vmem_size_t size, unsigned looks);
 /* Free a busy segment that has left the table; returns the free segment that it is part of now. */
 struct vmem_btag *segment_free(vmem_t *vm, struct vmem_btag *bt);
-/* Add a span; at most BT_IMPORT spare tags. False: it overlaps, or its addresses wrap. */
-bool span_add(vmem_t *vm, vmem_addr_t addr, vmem_size_t size, enum bt_type type);
+/*
+ * Add a span; at most BT_IMPORT spare tags. Returns the free segment that it is or is part of now; NULL:
+ * it overlaps, or its addresses wrap.
+ */
+struct vmem_btag *span_add(vmem_t *vm, vmem_addr_t addr, vmem_size_t size, enum bt_type type);
 /* The imported span that bt, free, is all of; NULL if it is not, or need not go back. */
 struct vmem_btag *span_of_free(vmem_t *vm, struct vmem_btag *bt);
 /* Take the span off that the free segment bt is all of. */
@@ -281,6 +325,9 @@ struct request {
 	vmem_addr_t unused; /* a span that was imported and is to go back: it is not needed */
 	vmem_size_t unused_size; /* 0: none */
 };
+
+#define FIT_FIRST_LOOKS 4  /* first fit looks at so many segments of close sizes */
+#define FIT_BEST_LOOKS  16 /* and best fit compares so many */
 
 /* Fill in what is derived. */
 void request_prepare(const vmem_t *vm, struct request *rq);
@@ -338,7 +385,15 @@ struct arena_news arena_wait_begin(void); /* before an attempt: what has happene
 /* Sleep until more has happened than *seen, which is then brought up to date. No lock held. */
 void arena_wait_sleep(vmem_t *vm, struct arena_news *seen, bool futile, vmem_size_t need);
 void arena_wait_end(void);
-void arena_wait_event(vmem_t *vm); /* space or tags came back; no lock held */
+void arena_wait_tell(vmem_t *vm);
+extern uint32_t arena_sleepers; /* requests that wait, on whatever arena */
+/* Space or tags came back; no lock held. */
+static inline void
+arena_wait_event(vmem_t *vm)
+{
+	if (unlikely(atomic_load_relaxed(&arena_sleepers) != 0))
+		arena_wait_tell(vm);
+}
 
 int vmem_take(vmem_t *vm, struct request *rq, int flags, vmem_addr_t *addrp);
 void vmem_give(vmem_t *vm, vmem_addr_t addr, vmem_size_t size, bool cached);

@@ -19,13 +19,12 @@
  * quantum caches are empty while anybody waits (qcache.c), and no import is held for nothing
  * (import.c). vmem_wait_lock (rank WAIT) guards queues and events.
  */
-#include "base/atomic.h"
 #include "vmem/vmem_int.h"
 
 CORE_STATE static struct mtx vmem_wait_lock = MTX_INIT("vmem wait", RANK_WAIT);
 CORE_STATE static struct list slept_on = LIST_INIT(slept_on); /* arenas, by `sleepers` */
 CORE_STATE static struct arena_news news;
-CORE_STATE static uint32_t nsleepers; /* written under the lock, read without */
+CORE_STATE uint32_t arena_sleepers; /* written under the lock, read without */
 
 void
 arena_wait_start(void)
@@ -57,7 +56,7 @@ count_sleeper(int by)
 	struct arena_news seen;
 
 	mtx_lock(&vmem_wait_lock);
-	atomic_store_relaxed(&nsleepers, nsleepers + (uint32_t)by);
+	atomic_store_relaxed(&arena_sleepers, arena_sleepers + (uint32_t)by);
 	seen = news;
 	mtx_unlock(&vmem_wait_lock);
 	return (seen);
@@ -103,10 +102,8 @@ arena_wait_sleep(vmem_t *vm, struct arena_news *seen, bool futile, vmem_size_t n
 }
 
 void
-arena_wait_event(vmem_t *vm)
+arena_wait_tell(vmem_t *vm)
 {
-	if (likely(atomic_load_relaxed(&nsleepers) == 0))
-		return;
 	mtx_lock(&vmem_wait_lock);
 	if (machine_thread_state()->putting_back)
 		news.putbacks++;
@@ -125,7 +122,7 @@ arena_wait_event(vmem_t *vm)
 void
 vmem_fork_child(void)
 {
-	nsleepers = 0;
+	arena_sleepers = 0;
 	qcache_fork_child();
 	while (list_pop(&slept_on) != NULL)
 		;
