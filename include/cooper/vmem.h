@@ -124,8 +124,8 @@ void vmem_free(vmem_t *vm, vmem_addr_t addr, vmem_size_t size);
  * of two, multiples of the quantum; phase below align, a multiple of the quantum; nocross at
  * least the size. M_NEXTFIT allows no window. With a window M_FIRSTFIT gives the lowest address.
  * COOPER_EINVAL: constraints that contradict these rules (the debug shape stops). COOPER_ENOMEM also
- * with M_WAITOK: an import did not help, and nothing that this arena has could ever be freed to help;
- * a span that is on its way between the arena and its parent it does not have.
+ * with M_WAITOK: an import did not help, and nothing that this arena has could ever be freed to help. It
+ * is not said while another thread brings or returns a span of this arena: the request waits for that.
  */
 int vmem_xalloc(vmem_t *vm, vmem_size_t size, vmem_size_t align, vmem_size_t phase,
     vmem_size_t nocross, vmem_addr_t min, vmem_addr_t max, int flags, vmem_addr_t *addrp);

@@ -50,6 +50,11 @@ find_place(vmem_t *vm, struct request *rq, int flags, struct purse *purse, vmem_
 	}
 	rq->futile = got == IMPORT_FUTILE;
 	*hopeless = bt == NULL && rq->futile && !import_could_wait(vm, rq);
+	if (*hopeless && vm->in_flight > 0) {
+		*hopeless = false;
+		rq->blind = true;
+		rq->landings = vm->landings;
+	}
 	return (bt);
 }
 
@@ -67,6 +72,20 @@ tell_of_import(vmem_t *vm, bool futile)
 		vm->tags->event(vm->tags);
 }
 
+/* A span that has left the arena, under the lock that said so too, goes to the parent. */
+static void
+release_span(vmem_t *vm, vmem_addr_t addr, vmem_size_t size)
+{
+	bool landed;
+
+	vm->release(vm->import_arg, addr, size);
+	mtx_lock(&vm->lock);
+	landed = import_lands(vm);
+	mtx_unlock(&vm->lock);
+	if (landed)
+		arena_wait_landed(vm);
+}
+
 /* 0; COOPER_EAGAIN: not now; COOPER_ENOMEM: never. */
 static int
 attempt(vmem_t *vm, struct request *rq, int flags, vmem_addr_t *addrp)
@@ -77,7 +96,7 @@ attempt(vmem_t *vm, struct request *rq, int flags, vmem_addr_t *addrp)
 	bool hopeless = false, adjust = false;
 	vmem_addr_t start;
 
-	rq->grew = false;
+	rq->grew = rq->landed = rq->blind = false;
 	mtx_lock(&vm->lock);
 	if (likely(spare_fill(vm, &purse, need, flags) == 0))
 		bt = find_place(vm, rq, flags, &purse, &start, &hopeless);
@@ -96,18 +115,22 @@ attempt(vmem_t *vm, struct request *rq, int flags, vmem_addr_t *addrp)
 	    !FAULT(failed_fill_leaks_tags))
 		spare_unfill(vm, &purse);
 	spare_trim(vm, &purse);
+	if (unlikely(rq->unused_size != 0))
+		import_takes_off(vm);
 	mtx_unlock(&vm->lock);
 	if (unlikely(bt == NULL))
 		spare_put_back(vm, &purse);
 	else
 		spare_return(vm, &purse);
 	if (unlikely(rq->unused_size != 0)) {
-		vm->release(vm->import_arg, rq->unused, rq->unused_size);
+		release_span(vm, rq->unused, rq->unused_size);
 		rq->unused_size = 0;
 		arena_wait_event(vm);
 	}
 	if (unlikely(rq->grew))
 		tell_of_import(vm, rq->futile);
+	if (unlikely(rq->landed))
+		arena_wait_landed(vm);
 	if (unlikely(adjust))
 		hash_adjust(vm);
 	return (bt != NULL ? 0 : hopeless ? COOPER_ENOMEM : COOPER_EAGAIN);
@@ -130,7 +153,7 @@ vmem_take(vmem_t *vm, struct request *rq, int flags, vmem_addr_t *addrp)
 		return (COOPER_ENOMEM);
 	seen = arena_wait_begin();
 	while ((error = attempt(vm, rq, flags, addrp)) == COOPER_EAGAIN)
-		arena_wait_sleep(vm, &seen, rq->futile, rq->size);
+		arena_wait_sleep(vm, &seen, rq);
 	arena_wait_end();
 	return (error);
 }
@@ -369,6 +392,7 @@ vmem_give(vmem_t *vm, vmem_addr_t addr, vmem_size_t size, bool cached)
 		released = bt_size(vm, bt);
 		span_remove(vm, bt, end);
 		vm->counts.releases++;
+		import_takes_off(vm);
 	}
 	adjust = unlikely(vm->table.slots <= vm->table.idle) && hash_idle(vm);
 	if (unlikely(vm->nspare > BT_MAXFREE))
@@ -376,7 +400,7 @@ vmem_give(vmem_t *vm, vmem_addr_t addr, vmem_size_t size, bool cached)
 	mtx_unlock(&vm->lock);
 	/* Waiters must look again even if the space has left the arena: they may import it (R25). */
 	if (released != 0)
-		vm->release(vm->import_arg, start, released);
+		release_span(vm, start, released);
 	if (unlikely(purse.n > 0))
 		spare_return(vm, &purse);
 	arena_wait_event(vm);

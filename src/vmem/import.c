@@ -8,7 +8,7 @@
  * begin because of that: what a futile import puts back is no news to who made one himself (wait.c).
  *
  * A span on its way is nowhere to be found: others fail meanwhile, here and in the parent, and sleep.
- * So what stays of it in the arena is an event, too (alloc.c).
+ * So what stays of it in the arena is an event, too (alloc.c); and none is told "never" (wait.c).
  *
  * What stays true: in an arena that releases no imported span is free as a whole, but for those that a
  * thread is just adding or removing. Who frees the last of a span gives it back; so does who imported
@@ -16,6 +16,21 @@
  * would stay, and who waits for more than what is left of the parent would wait for ever.
  */
 #include "vmem/vmem_int.h"
+
+void
+import_takes_off(vmem_t *vm)
+{
+	vm->in_flight++;
+}
+
+bool
+import_lands(vmem_t *vm)
+{
+	if (--vm->in_flight > 0)
+		return (false);
+	atomic_store_relaxed(&vm->landings, vm->landings + 1);
+	return (true);
+}
 
 void
 import_release(vmem_t *vm, struct purse *purse, struct vmem_btag *bt, struct vmem_btag *end)
@@ -80,6 +95,7 @@ import_span(vmem_t *vm, struct request *rq, int flags, struct purse *purse, stru
 	 */
 	if ((flags & M_NOWAIT) == 0 && vm->nbusy > 0)
 		flags = (flags & ~M_WAITOK) | M_NOWAIT;
+	import_takes_off(vm);
 	spare_hide(vm, purse);
 	mtx_unlock(&vm->lock);
 	ts->importing++;
@@ -89,8 +105,10 @@ import_span(vmem_t *vm, struct request *rq, int flags, struct purse *purse, stru
 	ts->importing--;
 	mtx_lock(&vm->lock);
 	spare_show(vm, purse);
-	if (error != 0)
+	if (error != 0) {
+		rq->landed |= import_lands(vm);
 		return (IMPORT_NO);
+	}
 	vm->counts.imports++;
 	MUST(((addr | size) & vm->quantum_mask) == 0 &&
 		 (added = span_add(vm, addr, size, BT_SPAN)) != NULL,
@@ -99,6 +117,7 @@ import_span(vmem_t *vm, struct request *rq, int flags, struct purse *purse, stru
 	    vm->name, (size_t)addr, (size_t)size);
 	rq->grew = true;
 	if ((*btp = fit_find(vm, rq, startp)) != NULL) {
+		rq->landed |= import_lands(vm);
 		give_up_unused(vm, rq, added, *btp);
 		return (IMPORT_YES);
 	}
@@ -109,6 +128,7 @@ import_span(vmem_t *vm, struct request *rq, int flags, struct purse *purse, stru
 		ts->putting_back = false;
 		rq->grew = false;
 	}
+	rq->landed |= import_lands(vm);
 	return (IMPORT_FUTILE);
 }
 

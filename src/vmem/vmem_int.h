@@ -146,6 +146,8 @@ struct vmem {
 	uint32_t nbusy, nfree, nspan;
 	vmem_size_t size, inuse;
 	vmem_addr_t cursor; /* M_NEXTFIT goes on here */
+	uint32_t in_flight; /* imports and releases under way, with the lock dropped */
+	uint32_t landings;  /* how often that came to be none; read without the lock, too */
 	struct shape shape; /* the one that the index knows the answers for */
 	uint64_t strange;   /* looks in searches for other shapes, since it was chosen */
 	vmem_size_t qcache_max;
@@ -322,7 +324,10 @@ struct request {
 	bool refill;        /* for the cache itself, which does not drain itself to fill itself */
 	bool futile;        /* the last attempt made an import that did not help */
 	bool grew;          /* the last attempt made one that stays in the arena */
-	vmem_addr_t unused; /* a span that was imported and is to go back: it is not needed */
+	bool landed;        /* the last attempt's was the last in flight */
+	bool blind; /* what it needs may be in flight: it must look again after `landings` */
+	uint32_t landings;
+	vmem_addr_t unused;      /* a span that was imported and is to go back: it is not needed */
 	vmem_size_t unused_size; /* 0: none */
 };
 
@@ -371,6 +376,12 @@ enum import_result { IMPORT_NO, IMPORT_YES, IMPORT_FUTILE };
 /* With the lock, which it drops; IMPORT_YES: *bt and *start are the fit. */
 enum import_result import_span(vmem_t *vm, struct request *rq, int flags, struct purse *purse,
     struct vmem_btag **bt, vmem_addr_t *start);
+/*
+ * A span is on its way from now on, and now it is not: it is here, or in the parent. True: none is any
+ * more, and once the lock is dropped arena_wait_landed() is to be told.
+ */
+void import_takes_off(vmem_t *vm);
+bool import_lands(vmem_t *vm);
 /* Would the request fit if everything between the first and the last address were free? */
 bool import_could_wait(vmem_t *vm, const struct request *rq);
 
@@ -383,7 +394,9 @@ struct arena_news {        /* how often something that sleepers should know of h
 };
 struct arena_news arena_wait_begin(void); /* before an attempt: what has happened so far */
 /* Sleep until more has happened than *seen, which is then brought up to date. No lock held. */
-void arena_wait_sleep(vmem_t *vm, struct arena_news *seen, bool futile, vmem_size_t need);
+void arena_wait_sleep(vmem_t *vm, struct arena_news *seen, const struct request *rq);
+/* No span of this arena is in flight any more; no lock held. */
+void arena_wait_landed(vmem_t *vm);
 void arena_wait_end(void);
 void arena_wait_tell(vmem_t *vm);
 extern uint32_t arena_sleepers; /* requests that wait, on whatever arena */

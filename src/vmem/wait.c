@@ -79,21 +79,23 @@ arena_wait_end(void)
 }
 
 static bool
-is_news(const struct arena_news *seen, bool futile)
+is_news(vmem_t *vm, const struct arena_news *seen, const struct request *rq)
 {
-	futile = futile && !FAULT(futile_importers_wake);
-	return (news.events != seen->events || (!futile && news.putbacks != seen->putbacks));
+	bool futile = rq->futile && !FAULT(futile_importers_wake);
+
+	return (news.events != seen->events || (!futile && news.putbacks != seen->putbacks) ||
+		(rq->blind && atomic_load_relaxed(&vm->landings) != rq->landings));
 }
 
 void
-arena_wait_sleep(vmem_t *vm, struct arena_news *seen, bool futile, vmem_size_t need)
+arena_wait_sleep(vmem_t *vm, struct arena_news *seen, const struct request *rq)
 {
 	mtx_lock(&vmem_wait_lock);
-	while (!is_news(seen, futile)) {
+	while (!is_news(vm, seen, rq)) {
 		vm->counts.sleeps++;
 		list_remove(&vm->sleepers);
 		list_append(&slept_on, &vm->sleepers);
-		waitq_sleep(&vm->wait, &vmem_wait_lock, need, 0);
+		waitq_sleep(&vm->wait, &vmem_wait_lock, rq->size, 0);
 		if (vm->wait.nwaiters == 0)
 			list_remove(&vm->sleepers);
 	}
@@ -118,6 +120,16 @@ arena_wait_tell(vmem_t *vm)
 	mtx_unlock(&vmem_wait_lock);
 }
 
+void
+arena_wait_landed(vmem_t *vm)
+{
+	if (likely(atomic_load_relaxed(&arena_sleepers) == 0))
+		return;
+	mtx_lock(&vmem_wait_lock);
+	waitq_wake_all(&vm->wait);
+	mtx_unlock(&vmem_wait_lock);
+}
+
 /* After sync_fork_child(): who slept was another thread, and is gone. */
 void
 vmem_fork_child(void)
@@ -126,6 +138,8 @@ vmem_fork_child(void)
 	qcache_fork_child();
 	while (list_pop(&slept_on) != NULL)
 		;
-	LIST_EACH (l, &vmem_arenas) /* nor does anybody fetch a table's chunk */
+	LIST_EACH (l, &vmem_arenas) { /* nor does anybody fetch a table's chunk, or a span */
 		list_entry(l, vmem_t, link)->table.busy = false;
+		list_entry(l, vmem_t, link)->in_flight = 0;
+	}
 }

@@ -69,14 +69,8 @@ take(void *arg)
 {
 	struct want *w = arg;
 
-	/*
-	 * "Never", says vmem_xalloc() of a window that the arena does not have; and so it says while the
-	 * span with the window is between parent and child in the other waiter's hands: asked again then.
-	 */
-	do {
-		w->error = vmem_xalloc(
-		    child, w->size, 0, 0, 0, w->min, w->max, M_WAITOK | M_FIRSTFIT, &w->got);
-	} while (w->error == COOPER_ENOMEM);
+	w->error =
+	    vmem_xalloc(child, w->size, 0, 0, 0, w->min, w->max, M_WAITOK | M_FIRSTFIT, &w->got);
 }
 
 /*
@@ -175,6 +169,68 @@ rest_of_an_import_ends_a_wait(void **state)
 	vmem_xfree(child, first.got, 1024);
 	vmem_xfree(child, second.got, 1024);
 	teardown();
+}
+
+/*
+ * The span that has the window is on its way, in the hands of an import; the waiter's own import brings
+ * another one. He is not told "never" now, but when it has landed: he has the window, or it is gone.
+ */
+static struct want windowed;
+static bool span_is_lost;
+static vmem_addr_t lost_span;
+
+static int
+import_with_a_window(void *arg, vmem_size_t size, int flags, vmem_addr_t *addrp)
+{
+	int error = import(arg, size, flags, addrp);
+
+	if (error != 0 || second_thread != NULL)
+		return (error);
+	windowed = (struct want){ .size = 64, .min = *addrp + 512, .max = *addrp + 1023 };
+	second_thread = side_start(take, &windowed, -1);
+	wait_for_sleepers("below", 1);
+	if (!span_is_lost)
+		return (0);
+	lost_span = *addrp; /* stays where it is, which is no event */
+	return (COOPER_ENOMEM);
+}
+
+static void
+window_in_flight(bool lost)
+{
+	vmem_addr_t got;
+
+	setup(4096, 1024, true);
+	second_thread = NULL;
+	span_is_lost = lost;
+	child->import = import_with_a_window;
+	assert_int_equal(vmem_xalloc(child, 64, 0, 0, 0, ANYWHERE, M_NOWAIT | M_FIRSTFIT, &got),
+	    lost ? COOPER_ENOMEM : 0);
+	side_join(second_thread);
+	assert_int_equal(windowed.error, lost ? COOPER_ENOMEM : 0);
+	if (lost)
+		vmem_xfree(parent, lost_span, 1024);
+	else {
+		assert_true(windowed.got >= windowed.min && windowed.got + 63 <= windowed.max);
+		vmem_xfree(child, windowed.got, 64);
+		vmem_xfree(child, got, 64);
+	}
+	assert_int_equal(child->in_flight, 0);
+	teardown();
+}
+
+static void
+a_window_in_flight_is_waited_for(void **state)
+{
+	(void)state;
+	window_in_flight(false);
+}
+
+static void
+a_window_that_never_lands_is_no(void **state)
+{
+	(void)state;
+	window_in_flight(true);
 }
 
 /* And what comes back to the parent is imported, through two layers. */
@@ -434,4 +490,6 @@ TEST_MAIN(cmocka_unit_test(what_rests_in_another_arenas_caches_ends_a_wait),
     cmocka_unit_test(H1_futile_importers_sleep),
     cmocka_unit_test(add_to_child_ends_a_wait_for_the_parent),
     cmocka_unit_test(rest_of_an_import_ends_a_wait),
+    cmocka_unit_test(a_window_in_flight_is_waited_for),
+    cmocka_unit_test(a_window_that_never_lands_is_no),
     cmocka_unit_test(free_in_parent_ends_a_wait_in_child))
