@@ -6,11 +6,11 @@
  *
  * prints "NAME VALUE" (ns), "NAME VALUE bytes"; and for a reference "PEER:NAME ...":
  *
- *	arena_pair, arena_pair_qc     one unit, taken and given back, in an empty arena; qc: with caches
- *	arena_churn_POLICY_N          mean of an alloc and a free in the state of arena_field.h
- *	arena_p9999_POLICY_N          99.99th percentile of its allocs
- *	arena_bytes_POLICY_N          metadata of a live segment in that state
- *	arena_KIND_POLICY_N           a constrained alloc (and its free, if it found anything):
+ *	range_pair, range_pair_cached  one unit, taken and given back, in an empty arena; with caches
+ *	range_churn_POLICY_N   mean of an alloc and a free in the state of arena_field.h
+ *	range_p9999_POLICY_N   99.99th percentile of its allocs
+ *	range_bytes_POLICY_N   metadata of a live segment in that state
+ *	range_KIND_POLICY_N    a constrained alloc (and its free, if it found anything):
  *	    align64, nocross64, a64nc128; win16: somewhere in 17 units; a64win: aligned, in 128 units;
  *	    low: in the first half; full: where a live segment lies: it fails
  */
@@ -229,15 +229,15 @@ measure_state(unsigned live, const char *label, enum arena_policy policy)
 	/* A reference that has one policy stands beside all. */
 	for (unsigned i = 0; i < 4; i++)
 		field_new(&f[n++], everybody[i], policy, live);
-	snprintf(name, sizeof(name), "arena_churn_%s_%s", policy_name[policy], label);
+	snprintf(name, sizeof(name), "range_churn_%s_%s", policy_name[policy], label);
 	row(f, n, name, churn, 0);
-	snprintf(name, sizeof(name), "arena_p9999_%s_%s", policy_name[policy], label);
+	snprintf(name, sizeof(name), "range_p9999_%s_%s", policy_name[policy], label);
 	row(f, n, name, percentile, 0);
-	snprintf(name, sizeof(name), "arena_bytes_%s_%s", policy_name[policy], label);
+	snprintf(name, sizeof(name), "range_bytes_%s_%s", policy_name[policy], label);
 	for (unsigned i = 0; i < n; i++)
 		print_row(f[i].ops, name, bytes(&f[i]), " bytes");
 	for (int kind = 0; kind < KINDS && policy != ARENA_NEXT; kind++) {
-		snprintf(name, sizeof(name), "arena_%s_%s_%s", kind_name[kind], policy_name[policy],
+		snprintf(name, sizeof(name), "range_%s_%s_%s", kind_name[kind], policy_name[policy],
 		    label);
 		row(f, n, name, constrained, kind);
 	}
@@ -277,10 +277,10 @@ measure_pairs(void)
 	for (unsigned i = 0; i < 4; i++)
 		f[i] = (struct field){ .ops = everybody[i],
 			.arena = everybody[i]->create(FIELD_BASE, 1 << 24, 16) };
-	row(f, 4, "arena_pair", pair, 0);
+	row(f, 4, "range_pair", pair, 0);
 	f[0].ops->destroy(f[0].arena);
 	f[0].arena = arena_cooper_cached(FIELD_BASE, 1 << 24);
-	row(f, 4, "arena_pair_qc", pair, 0);
+	row(f, 4, "range_pair_cached", pair, 0);
 	for (unsigned i = 0; i < 4; i++)
 		f[i].ops->destroy(f[i].arena);
 }
