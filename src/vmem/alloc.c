@@ -380,6 +380,7 @@ vmem_give(vmem_t *vm, vmem_addr_t addr, vmem_size_t size, bool cached)
 	bt = hash_remove(vm, addr);
 	if (unlikely(bt == NULL))
 		refuse_free(vm, func, addr, size, "is no allocated segment");
+	__builtin_prefetch(bt_at(vm, bt->prev)); /* while the next one is awaited */
 	got = bt_size(vm, bt);
 	if (unlikely(got != vmem_roundup_size(vm, size)))
 		refuse_free(vm, func, addr, size, "has another size");
