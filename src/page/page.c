@@ -2,7 +2,7 @@
  * The page array, addresses and start-up: what is fixed once memory is known.
  *
  * No lock: everything here is written by page_start() and only read afterwards, the counters in
- * page_stat() apart.
+ * page_stat() apart, and what page_forgo() takes away under a domain's lock.
  */
 #include "page/page_int.h"
 
@@ -194,6 +194,50 @@ page_start(const char **why)
 	daemon_start();
 	*why = "";
 	return (0);
+}
+
+/* ---- memory that turns out not to be ours ------------------------------------------------------- */
+
+/* Up to n fresh pages of the domain's highest; d locked. Whole largest blocks, as ranges are cut. */
+static uint32_t
+forgo_fresh(struct page_domain *d, uint32_t n)
+{
+	uint32_t gone = 0;
+
+	n = round_down(n, 1u << PAGE_MAX_ORDER);
+	while (gone < n && d->nfresh_ranges > 0) {
+		struct page_range *last = &d->fresh_range[d->nfresh_ranges - 1];
+		uint32_t take = MIN(n - gone, last->end - last->start);
+
+		last->end -= take;
+		if (last->start == last->end)
+			d->nfresh_ranges--;
+		gone += take;
+	}
+	d->fresh -= gone;
+	atomic_store_relaxed(&d->total, d->total - gone);
+	atomic_store_relaxed(&d->free, d->free - gone);
+	return (gone);
+}
+
+unsigned long
+page_forgo(unsigned long keep)
+{
+	unsigned long all = 0, gone = 0;
+
+	for (unsigned i = 0; i < domain_count; i++)
+		all += atomic_load_relaxed(&page_domains[i].total);
+	for (unsigned i = 0; i < domain_count && keep < all; i++) {
+		struct page_domain *d = &page_domains[i];
+		uint32_t share, spare;
+
+		mtx_lock(&d->lock);
+		share = (uint32_t)((uint64_t)d->total * (all - keep) / all);
+		spare = d->free - MIN(d->free, d->target);
+		gone += forgo_fresh(d, MIN(MIN(share, spare), d->fresh));
+		mtx_unlock(&d->lock);
+	}
+	return (gone);
 }
 
 /* ---- watermarks --------------------------------------------------------------------------------- */

@@ -209,6 +209,12 @@ extern void (*page_freed_hook)(int domain);
 /* Give pages that are free but not zero back to the machine (machine_discard); pages given. */
 unsigned long page_discard_free(unsigned long max);
 
+/*
+ * Memory that turns out not to be ours: have no more than `keep` pages in all. What is in use or has
+ * ever been stays, so that more may be left; each domain gives its share. Returns the pages forgone.
+ */
+unsigned long page_forgo(unsigned long keep);
+
 /* ---- statistics ---------------------------------------------------------------------------------------- */
 struct page_domain_stat {
 	/* Pages. */

@@ -48,7 +48,7 @@ struct page_list {
 
 struct page_domain {
 	struct mtx lock;
-	uint32_t total; /* never changes after start */
+	uint32_t total; /* falls in page_forgo() alone */
 	uint32_t free;
 	uint32_t target, min, severe, interrupt; /* never change after start */
 	struct page_list free_list[PAGE_ORDERS];

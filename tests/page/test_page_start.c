@@ -157,6 +157,38 @@ zero_and_discarded_pages(void *arg)
 		TEST_MUST((m[i].flags & PG_ZERO) && mem[i * PAGE_SIZE] == 0);
 }
 
+/* What was never touched goes, from each domain its share; what is in use and the marks stay. */
+static void
+memory_that_is_not_ours(void *arg)
+{
+	unsigned long all = (256 << 20) / PAGE_SIZE, gone, got = 0;
+	struct vm_page *m;
+	uint32_t chain[2];
+
+	(void)arg;
+	start(256 << 20, 2);
+	m = vm_page_alloc(1, M_NOWAIT);
+	TEST_MUST(page_forgo(all) == 0 && page_forgo(all + 1) == 0);
+	gone = page_forgo(all / 4);
+	TEST_MUST(gone <= all - all / 4 && gone >= all - all / 4 - (4 << PAGE_MAX_ORDER));
+	verify_all();
+	for (unsigned d = 0; d < 2; d++) {
+		TEST_MUST(stat_of(d).total <= all / 8 + (2u << PAGE_MAX_ORDER));
+		chain[d] = take_all((int)d, PAGE_INTERRUPT);
+		TEST_MUST(stat_of(d).free == 0);
+	}
+	for (unsigned d = 0; d < 2; d++)
+		for (uint32_t pn = chain[d]; pn != PAGE_NIL; pn = page_array[pn].next)
+			got++;
+	TEST_MUST(got + 1 == all - gone);
+	TEST_MUST(page_forgo(1) == 0); /* all of it is in use */
+	give_back(chain[0]);
+	give_back(chain[1]);
+	vm_page_free(m);
+	TEST_MUST(page_forgo(1) == 0); /* or has been */
+	verify_all();
+}
+
 #define CHILD_TEST(fn)                      \
 	static void test_##fn(void **state) \
 	{                                   \
@@ -169,7 +201,9 @@ CHILD_TEST(start_large)
 CHILD_TEST(start_large_domains)
 CHILD_TEST(addresses)
 CHILD_TEST(zero_and_discarded_pages)
+CHILD_TEST(memory_that_is_not_ours)
 
 TEST_MAIN(cmocka_unit_test(test_start_small), cmocka_unit_test(test_start_tiny_domains),
     cmocka_unit_test(test_start_large), cmocka_unit_test(test_start_large_domains),
-    cmocka_unit_test(test_addresses), cmocka_unit_test(test_zero_and_discarded_pages))
+    cmocka_unit_test(test_addresses), cmocka_unit_test(test_zero_and_discarded_pages),
+    cmocka_unit_test(test_memory_that_is_not_ours))

@@ -53,6 +53,8 @@ number_at(const char *s)
 	return (v);
 }
 
+POSIX_HIDDEN bool posix_limit_later;
+
 /* ---- memory --------------------------------------------------------------------------------------- */
 
 static uint64_t
@@ -86,8 +88,8 @@ cgroup_limit(const char *mount, const char *cgroup, size_t len, const char *file
 }
 
 /* Each line of /proc/self/cgroup is "number:controllers:path"; v2's is "0::path". */
-static uint64_t
-memory_limit(void)
+uint64_t
+posix_memory_limit(void)
 {
 	char text[2048];
 	uint64_t limit = UINT64_MAX;
@@ -190,7 +192,7 @@ posix_host_memory(void)
 
 	if (sysinfo(&info) == 0)
 		memory = (uint64_t)info.totalram * info.mem_unit;
-	return (lower(memory, memory_limit()));
+	return (posix_limit_later ? memory : lower(memory, posix_memory_limit()));
 }
 
 uint64_t

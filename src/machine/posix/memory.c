@@ -35,6 +35,7 @@ struct view {
 };
 
 POSIX_HIDDEN struct posix_memory posix_memory;
+POSIX_HIDDEN bool posix_limit_due;
 static struct view direct_view, window_view;
 static unsigned long *touched;          /* a bit a frame: memory in the direct map? */
 static struct machine_lock memory_lock; /* the marks; boot memory */
@@ -148,6 +149,8 @@ view_grow(struct view *v, vm_size_t end)
 		/* A huge page at the first touch would be most of a small process. */
 		if (v->mark == 0)
 			madvise((void *)v->base, mark, MADV_NOHUGEPAGE);
+		else if (posix_limit_later)
+			atomic_store_relaxed(&posix_limit_due, true);
 		atomic_store_release(&v->mark, mark);
 	}
 	machine_unlock(&memory_lock);

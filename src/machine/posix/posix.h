@@ -27,8 +27,16 @@ bool posix_real_cpus(void); /* are the core's CPUs the kernel's? */
 unsigned posix_possible_cpus(void); /* one more than the highest number there can be; read once */
 unsigned posix_allowed_cpus(void);  /* CPUs in the affinity mask */
 uint64_t posix_host_memory(void);   /* the smaller of the host's memory and the cgroups' limits */
+uint64_t posix_memory_limit(void);  /* the cgroups' smallest limit; UINT64_MAX if there is none */
 const char *posix_options_text(char *buf, size_t size); /* COOPER_OPTIONS; NULL: not set */
 uint64_t posix_address_limit(void); /* RLIMIT_AS or RLIMIT_DATA; UINT64_MAX if there is none */
+
+/*
+ * For the libc front, in each of a build's thousands of processes: with posix_limit_later the default
+ * shape takes the host's memory for its own without a look at the cgroups' files. posix_limit_due says
+ * that more than a first step of memory has been used, so that it is time to look.
+ */
+extern POSIX_HIDDEN bool posix_limit_later, posix_limit_due;
 
 /*
  * memory.c, for the libc front. Move n pages of the window to another, bare range of it, contents and

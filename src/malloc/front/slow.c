@@ -14,6 +14,7 @@
 
 #include <cooper/kmem.h>
 #include "front.h"
+#include "machine/posix/posix.h"
 #include "uma/uma_int.h"
 
 struct front_fast front_fast;
@@ -97,6 +98,23 @@ reclaim(unsigned attempt, size_t size)
 	}
 }
 
+/*
+ * The process has grown beyond what most need: now the cgroups' limit matters, and what is above it is
+ * not our memory. Nor is a sixteenth below it: code, stacks, tables and others in the cgroup count, too,
+ * and a NULL is better than a kill. Not if the options say how much there is.
+ */
+static NOINLINE void
+keep_to_limit(void)
+{
+	uint64_t limit = posix_memory_limit();
+
+	limit -= limit / 16;
+	atomic_store_relaxed(&posix_limit_later, false);
+	atomic_store_relaxed(&posix_limit_due, false);
+	if (limit < cooper_shape()->physmem && (machine_options()->given & OPTION_PHYSMEM) == 0)
+		(void)page_forgo((unsigned long)(limit >> PAGE_SHIFT));
+}
+
 NOINLINE void *
 front_alloc(size_t size, size_t align, int flags)
 {
@@ -106,6 +124,8 @@ front_alloc(size_t size, size_t align, int flags)
 	if (unlikely(!front_start())) {
 		p = machine_boot_alloc(size, MAX(align, (size_t)16)); /* reads as zero */
 	} else if (size <= PTRDIFF_MAX) {
+		if (unlikely(atomic_load_relaxed(&posix_limit_due)))
+			keep_to_limit();
 		for (unsigned attempt = 0;; attempt++) {
 			p = try_alloc(size, align, flags | M_NOWAIT);
 			if (p != NULL || !reclaim(attempt, size))

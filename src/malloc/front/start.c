@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "front.h"
-#include "machine/posix/options.h"
+#include "machine/posix/posix.h"
 #include "start/start.h"
 #include "stats/posix/save.h"
 
@@ -73,6 +73,7 @@ start_core(void)
 	char line[256];
 	int n;
 
+	posix_limit_later = true;
 	if (cooper_start(NULL) != 0) {
 		n = core_snprintf(
 		    line, sizeof(line), "libcooper-malloc: %s\n", cooper_start_error());
