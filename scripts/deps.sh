@@ -16,6 +16,9 @@ build    | libjansson-dev    | -            | JSON output of the cooper command
 build    | libdw-dev         | -            | functions and lines in the laboratory's explanations
 test     | libcmocka-dev     | -            | the unit tests' framework
 test     | spin              | spin         | verifies the model of the tag protocol
+test     | binutils          | objdump      | a test reads the hot path's instructions
+test     | gdb               | gdb          | a test steps through an allocation
+test     | valgrind          | valgrind     | tests run in it, and count instructions
 test     | strace            | strace       | a test records a small build's system calls
 test     | valgrind          | valgrind     | a test counts the instructions of the hot pairs
 test     | chromium          | chromium     | a test opens the laboratory's page in it

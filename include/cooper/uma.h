@@ -141,12 +141,41 @@ void uma_zfree_pcpu_arg(uma_zone_t zone, void *item, void *arg);
  */
 void uma_zfree_smr(uma_zone_t zone, void *item);
 
+/*
+ * Up to count items at once into items[0], items[1], ...; returns how many. Each is as
+ * uma_zalloc(zone, flags) would give it. M_NOWAIT: as many as memory and the limit allow, maybe 0.
+ * M_WAITOK: at least one, but for the cases in which uma_zalloc_arg() returns NULL. It sleeps for the first
+ * only, so that of two requests that are each short of what the other holds neither waits: call again for
+ * the rest. A ctor's error ends it: the item goes back, those behind it too, and those before it are
+ * yours. What is behind the number returned is undefined. Not for SMR zones.
+ */
+int uma_zalloc_bulk(uma_zone_t zone, void **items, int count, int flags);
+
+/*
+ * Free count items; NULLs among them are ignored. The array is the function's scratch: its contents
+ * are undefined afterwards. dtor gets NULL for arg. Never sleeps.
+ */
+void uma_zfree_bulk(uma_zone_t zone, void **items, int count);
+
 /* Sleep until an item can be had. */
 void uma_zwait(uma_zone_t zone);
+
+/* Programs that define COOPER_INLINE have the fast path of these two in their own code: see there. */
+#ifdef COOPER_INLINE
+COOPER_END_DECLS
+#include <cooper/inline.h>
+COOPER_BEGIN_DECLS
+#endif
 
 static inline void *
 uma_zalloc(uma_zone_t zone, int flags)
 {
+#ifdef COOPER_INLINE
+	void *item = (flags & M_ZERO) == 0 ? cooper_inline_zalloc(zone) : NULL;
+
+	if (__builtin_expect(item != NULL, 1))
+		return (item);
+#endif
 	return (uma_zalloc_arg(zone, NULL, flags));
 }
 static inline void *
@@ -157,6 +186,10 @@ uma_zalloc_pcpu(uma_zone_t zone, int flags)
 static inline void
 uma_zfree(uma_zone_t zone, void *item)
 {
+#ifdef COOPER_INLINE
+	if (__builtin_expect(item == NULL || cooper_inline_zfree(zone, item), 1))
+		return;
+#endif
 	uma_zfree_arg(zone, item, NULL);
 }
 static inline void

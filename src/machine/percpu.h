@@ -35,7 +35,7 @@
  *
  * Machines: machine_percpu.h gives the inline percpu_pop/percpu_push; the rest is declared here.
  * Where fast operations are not possible (no rseq, debug shape, 32-bit posix) stacks simply stay
- * closed for ever and all work is done entered: no test of the mode is on the fast path.
+ * closed for ever and all work is done under the CPU's lock: no test of the mode is on the fast path.
  */
 #ifndef MACHINE_PERCPU_H
 #define MACHINE_PERCPU_H
@@ -70,11 +70,28 @@ static inline bool percpu_push(struct percpu *zone_cache, void *item);
 /* Push on the free stack: for SMR zones, whose frees must not be reused before a grace period. */
 static inline bool percpu_push_free(struct percpu *zone_cache, void *item);
 
+/*
+ * The same under the CPU's lock, where a machine or mode keeps stacks closed for want of sequences: such
+ * a stack is then open to these two if its `open` is set. Elsewhere they fail.
+ */
+static inline void *percpu_lock_pop(struct percpu *zone_cache);
+static inline bool percpu_lock_push(struct percpu *zone_cache, void *item);
+
 /* Close and own this CPU's part; *cpu says which it is. No sleeping until percpu_exit(). */
 struct percpu *percpu_enter(struct percpu *zone_cache, unsigned *cpu);
 /* The same for a CPU of the caller's choice: remote drain and statistics. */
 struct percpu *percpu_enter_cpu(struct percpu *zone_cache, unsigned cpu);
 void percpu_exit(struct percpu *zone_cache, unsigned cpu);
+
+/*
+ * Tables: where the machine finds a CPU's alloc stack by one (PERCPU_TABLES is defined), a cache has
+ * one of its own beside its parts. percpu_table_size(): bytes of it; 0: there are none on this machine
+ * or in this mode, and percpu_table(NULL, ...) is good for every cache. percpu_table() fills in the
+ * memory given and returns what percpu_table_pop() and percpu_table_push() take; a NULL cache: a table
+ * of closed parts.
+ */
+vm_size_t percpu_table_size(void);
+struct percpu **percpu_table(void *mem, struct percpu *zone_cache);
 
 /* True while this thread is between enter and exit: for assertions. */
 bool percpu_entered(void);

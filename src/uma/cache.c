@@ -9,94 +9,8 @@
  * A stack is left open to the fast path by cache_arm() alone, which looks at everything that a free
  * or allocation would have to look at: whoever changes that enters each part afterwards.
  */
+#include "uma/cache.h"
 #include "uma/fast.h"
-
-static inline struct percpu_stack *
-stack_of(struct percpu *c, int slot)
-{
-	return (&(&c->alloc)[slot]);
-}
-
-static inline struct uma_bucket *
-bucket_of(struct percpu *c, int slot)
-{
-	return (c->owner[slot]);
-}
-
-static inline unsigned
-room(struct percpu *c, int slot)
-{
-	struct uma_bucket *b = bucket_of(c, slot);
-
-	return (b == NULL ? 0u : (unsigned)b->max - stack_of(c, slot)->count);
-}
-
-/* Put a bucket (or none) under a stack. Entered. */
-static void
-cache_load(struct percpu *c, int slot, struct uma_bucket *b)
-{
-	struct percpu_stack *s = stack_of(c, slot);
-
-	c->owner[slot] = b;
-	s->items = b == NULL ? NULL : b->slot;
-	s->count = b == NULL ? 0 : b->count;
-	s->max = b == NULL ? 0 : b->max;
-}
-
-/*
- * Enter this CPU's part, and say first that it is in use: whoever wants all parts emptied either
- * sees that, and finds what we leave there, or has announced himself before we look (waiting.h).
- */
-static struct percpu *
-cache_enter(struct uma_zone *zone, unsigned *cpu)
-{
-	struct percpu *c = percpu_enter(zone->cache, cpu);
-
-	if (unlikely(!zone_cpu_used(zone, *cpu)))
-		(void)atomic_fetch_or_seq(&zone->cpus[*cpu / 32], 1u << (*cpu % 32));
-	return (c);
-}
-
-/* Take the bucket off a stack; NULL if there is none. Entered. */
-static struct uma_bucket *
-cache_unload(struct percpu *c, int slot)
-{
-	struct percpu_stack *s = stack_of(c, slot);
-	struct uma_bucket *b = bucket_of(c, slot);
-
-	if (b != NULL)
-		b->count = s->count;
-	c->owner[slot] = NULL;
-	s->items = NULL;
-	s->count = 0;
-	s->max = 0;
-	return (b);
-}
-
-static void
-cache_swap(struct percpu *c)
-{
-	struct uma_bucket *a = cache_unload(c, SLOT_ALLOC), *f = cache_unload(c, SLOT_FREE);
-
-	cache_load(c, SLOT_ALLOC, f);
-	cache_load(c, SLOT_FREE, a);
-}
-
-/* Leave a part, its stacks open to the fast path where that is right. */
-static void
-cache_exit(struct uma_zone *zone, struct percpu *c, unsigned cpu)
-{
-	struct uma_bucket *a = bucket_of(c, SLOT_ALLOC);
-	bool smr = (zone->flags & UMA_ZONE_SMR) != 0;
-	/* In one order with what cache_enter() wrote: see there. */
-	bool fast = !core_debug && atomic_load_seq(&zone->sleepers) == 0;
-
-	c->alloc.open = fast && a != NULL;
-	c->alloc.max = a == NULL || smr || zone_is_first_touch(zone) ? 0 : a->max;
-	c->free.open = fast && smr && !zone_is_first_touch(zone) && c->owner[SLOT_FREE] != NULL;
-	c->cross.open = false;
-	percpu_exit(zone->cache, cpu);
-}
 
 /* ---- allocate ----------------------------------------------------------------------------------------- */
 
@@ -155,19 +69,6 @@ cache_try(struct uma_zone *zone, struct uma_bucket **b, struct uma_bucket **old,
 	return (item);
 }
 
-/*
- * May a request fill a bucket? Not while threads wait for items. Nor with the reserve's leave: if it is
- * moved to another CPU before it has loaded the bucket, that goes to the depot, and what is in it to
- * anybody.
- */
-static bool
-may_fill(struct uma_zone *zone, int flags)
-{
-	if ((flags & M_USE_RESERVE) != 0 && !FAULT(fill_swallows_reserve))
-		return (false);
-	return (atomic_load_relaxed(&zone->sleepers) == 0);
-}
-
 /* An item out of the caches, filling them unless threads wait; NULL: try for one without them. */
 static void *
 cache_alloc(struct uma_zone *zone, void *udata, int flags)
@@ -217,23 +118,36 @@ uma_zalloc_slow(struct uma_zone *zone, void *udata, int flags)
 	return (item_ctor(zone, item, udata, flags, SKIP_NONE));
 }
 
+/* What is not just popped: a zone with a ctor, the slow path. Out of line, so that the fast path saves no register. */
+static NOINLINE void *
+zalloc_rest(struct uma_zone *zone, void *udata, int flags)
+{
+	void *item = NULL;
+
+	if (MISUSE((zone->flags & UMA_ZONE_SMR) != 0,
+		"uma_zalloc: zone %s is an SMR zone: uma_zalloc_smr() is for it", zone->name))
+		return (NULL);
+	if (!zone_is_plain(zone))
+		item = percpu_pop(zone->cache);
+	if (item == NULL)
+		item = percpu_lock_pop(zone->cache);
+	if (item == NULL)
+		return (uma_zalloc_slow(zone, udata, flags));
+	if (zone_is_plain(zone) && (flags & M_ZERO) == 0)
+		return (item);
+	return (item_ctor(zone, item, udata, flags, SKIP_NONE));
+}
+
 void *
 uma_zalloc_arg(uma_zone_t zone, void *udata, int flags)
 {
 	void *item = uma_zalloc_fast(zone);
 
-	if (likely(item != NULL) &&
-	    likely((zone->flags & (ZF_CTORDTOR | UMA_ZONE_SMR)) == 0 && (flags & M_ZERO) == 0))
-		return (item);
-	if (MISUSE((zone->flags & UMA_ZONE_SMR) != 0,
-		"uma_zalloc: zone %s is an SMR zone: uma_zalloc_smr() is for it", zone->name)) {
-		if (item != NULL)
-			uma_zfree_smr(zone, item);
-		return (NULL);
-	}
-	if (item == NULL)
-		return (uma_zalloc_slow(zone, udata, flags));
-	return (item_ctor(zone, item, udata, flags, SKIP_NONE));
+	if (unlikely(item == NULL))
+		return (zalloc_rest(zone, udata, flags));
+	if (unlikely((flags & M_ZERO) != 0))
+		return (item_ctor(zone, item, udata, flags, SKIP_NONE));
+	return (item);
 }
 
 /* ---- free ----------------------------------------------------------------------------------------------- */
@@ -271,15 +185,6 @@ slot_for(struct uma_zone *zone, struct percpu *c, unsigned cpu, int home, bool *
 		cache_swap(c);
 	*fits = room(c, SLOT_ALLOC) > 0;
 	return (*fits ? SLOT_ALLOC : SLOT_FREE);
-}
-
-static void
-cache_put(struct percpu *c, int slot, void *item)
-{
-	struct percpu_stack *s = stack_of(c, slot);
-
-	s->items[s->count++] = item;
-	c->pushes++;
 }
 
 /*
@@ -360,25 +265,37 @@ uma_zfree_slow(struct uma_zone *zone, void *item, void *udata)
 
 	if (item == NULL || !check_free(zone, "uma_zfree", item))
 		return;
-	if (!smr)
+	if (!smr) {
 		item_dtor(zone, item, udata);
+		if ((zone->flags & ZF_CTORDTOR) != 0 && percpu_push(zone->cache, item))
+			return;
+		if (percpu_lock_push(zone->cache, item))
+			return;
+	}
 	if (zone_is_cached(zone) && atomic_load_relaxed(&zone->sleepers) == 0 &&
 	    cache_free(zone, item, udata))
 		return;
 	zone_free_item(zone, item, udata, smr ? SKIP_NONE : SKIP_DTOR);
 }
 
+static NOINLINE void
+zfree_rest(struct uma_zone *zone, void *item, void *udata)
+{
+	/* Warned of, then freed as it must be: dropping it would only add a leak. */
+	(void)MISUSE((zone->flags & UMA_ZONE_SMR) != 0 && item != NULL,
+	    "uma_zfree: zone %s is an SMR zone: uma_zfree_smr() is for it", zone->name);
+	if (item != NULL && zone_is_plain(zone) && percpu_lock_push(zone->cache, item))
+		return;
+	uma_zfree_slow(zone, item, udata);
+}
+
 /* A NULL item is ignored. Never sleeps. */
 void
 uma_zfree_arg(uma_zone_t zone, void *item, void *udata)
 {
-	if (likely(item != NULL && (zone->flags & (ZF_CTORDTOR | UMA_ZONE_SMR)) == 0) &&
-	    likely(uma_zfree_fast(zone, item)))
+	if (likely(item != NULL) && likely(uma_zfree_fast(zone, item)))
 		return;
-	/* Warned of, then freed as it must be: dropping it would only add a leak. */
-	(void)MISUSE((zone->flags & UMA_ZONE_SMR) != 0 && item != NULL,
-	    "uma_zfree: zone %s is an SMR zone: uma_zfree_smr() is for it", zone->name);
-	uma_zfree_slow(zone, item, udata);
+	zfree_rest(zone, item, udata);
 }
 
 /* ---- other CPUs' parts ------------------------------------------------------------------------------------ */

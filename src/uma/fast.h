@@ -1,25 +1,35 @@
 /*
  * The fast path: one pop or one push on this CPU's part of the cache, and nothing else on success.
- * What it leaves out (ctor, dtor, M_ZERO, NULL) is the caller's: uma_zalloc_arg() and the malloc
- * front share these two. A zone for which they would be wrong (a limit with sleepers, frees that
- * must look at the item's domain, SMR, the debug shape) keeps the stack closed, or open for pops
- * only by max = 0, so that no test of the mode is here.
+ * Zones whose items need more than to be moved (ctor, dtor, SMR, the debug shape) or that have no
+ * caches are found out without a test where the machine has tables of parts (percpu.h): theirs is one
+ * of closed parts. A zone for which the fast path is wrong for a while or in one direction (a limit
+ * with sleepers, frees that must look at the item's domain) keeps its stacks closed, or open for pops
+ * only by max = 0. M_ZERO and NULL are the caller's.
  */
 #ifndef UMA_FAST_H
 #define UMA_FAST_H
 
 #include "uma/uma_int.h"
 
+/* An item that is the user's as it is; NULL: there may be one yet, see uma_zalloc_rest(). */
 static ALWAYS_INLINE void *
 uma_zalloc_fast(struct uma_zone *zone)
 {
-	return (percpu_pop(zone->cache));
+#ifdef PERCPU_TABLES
+	return (percpu_table_pop(zone->parts));
+#else
+	return (zone_is_plain(zone) ? percpu_pop(zone->cache) : NULL);
+#endif
 }
 
 static ALWAYS_INLINE bool
 uma_zfree_fast(struct uma_zone *zone, void *item)
 {
-	return (percpu_push(zone->cache, item));
+#ifdef PERCPU_TABLES
+	return (percpu_table_push(zone->parts, item));
+#else
+	return (zone_is_plain(zone) && percpu_push(zone->cache, item));
+#endif
 }
 
 #endif

@@ -165,9 +165,10 @@ struct uma_zdomain {
 
 struct uma_zone {
 	/* Read by each allocation and free; written while nobody can. */
-	struct percpu *cache; /* per-CPU parts; uma_nocache if the zone has none */
-	uint32_t flags;       /* UMA_ZONE_* and ZF_* */
-	uint32_t size;        /* bytes of an item */
+	struct percpu **parts; /* a plain zone's parts by CPU, or closed ones; <cooper/inline.h> */
+	struct percpu *cache;  /* per-CPU parts; uma_nocache if the zone has none */
+	uint32_t flags;        /* UMA_ZONE_* and ZF_* */
+	uint32_t size;         /* bytes of an item */
 	uma_ctor ctor;
 	uma_dtor dtor;
 	struct smr *smr;      /* SMR zones */
@@ -208,7 +209,7 @@ struct uma_zone {
 	struct mtx cross_lock; /* domain[].cross */
 	uint32_t cpus[COOPER_MAXCPU / 32]; /* CPUs whose parts have been touched: atomic */
 	struct uma_zdomain domain[];
-	/* and then, for up to UMA_TAIL_CPUS CPUs, their parts */
+	/* and then, for up to UMA_TAIL_CPUS CPUs, their parts and the table of them */
 };
 
 /* ---- the room's state -------------------------------------------------------------------------------------- */
@@ -320,6 +321,7 @@ struct uma_zone *zone_create_internal(
     const char *name, size_t size, uint32_t align, uint32_t flags);
 vm_size_t zone_struct_size(void);
 vm_size_t keg_struct_size(void);
+void zone_set_parts(struct uma_zone *zone);
 void zone_boot(struct uma_zone *zone, struct uma_keg *keg, const char *name, size_t size);
 extern struct uma_zone *uma_zone_of_zones, *uma_zone_of_kegs;
 
@@ -352,6 +354,13 @@ static inline bool
 zone_is_cached(const struct uma_zone *zone)
 {
 	return (zone->cache != uma_nocache);
+}
+
+/* Is allocating or freeing an item no more than moving it? */
+static inline bool
+zone_is_plain(const struct uma_zone *zone)
+{
+	return ((zone->flags & (ZF_CTORDTOR | UMA_ZONE_SMR)) == 0);
 }
 
 /* Must frees look at the item's domain? */

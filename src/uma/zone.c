@@ -76,6 +76,13 @@ cache_offset(void)
 	    (vm_size_t)PERCPU_STRIDE));
 }
 
+/* Bytes of the per-CPU parts, and of the table of them behind. */
+static vm_size_t
+cache_size(void)
+{
+	return (uma_ncpus * sizeof(struct percpu) + percpu_table_size());
+}
+
 /* Bytes of a zone with what hangs behind it. */
 vm_size_t
 zone_struct_size(void)
@@ -83,7 +90,7 @@ zone_struct_size(void)
 	vm_size_t size = cache_offset();
 
 	if (uma_ncpus <= UMA_TAIL_CPUS)
-		size += uma_ncpus * sizeof(struct percpu);
+		size += cache_size();
 	return (size);
 }
 
@@ -103,15 +110,24 @@ attach_cache(struct uma_zone *zone)
 	if (uma_ncpus <= UMA_TAIL_CPUS)
 		zone->cache = (struct percpu *)(void *)((char *)zone + cache_offset());
 	else
-		zone->cache = uma_pages_alloc(
-		    uma_ncpus * sizeof(struct percpu), M_WAITOK | M_ZERO, &zone->cache_sflag);
+		zone->cache = uma_pages_alloc(cache_size(), M_WAITOK | M_ZERO, &zone->cache_sflag);
+}
+
+/* After what zone_is_plain() looks at has changed; while nobody can allocate. */
+void
+zone_set_parts(struct uma_zone *zone)
+{
+	bool closed = !zone_is_cached(zone) || !zone_is_plain(zone);
+
+	zone->parts = percpu_table(zone->cache + uma_ncpus, closed ? NULL : zone->cache);
 }
 
 static void
 detach_cache(struct uma_zone *zone)
 {
+	zone->parts = percpu_table(NULL, NULL);
 	if (zone_is_cached(zone) && uma_ncpus > UMA_TAIL_CPUS)
-		uma_pages_free(zone->cache, uma_ncpus * sizeof(struct percpu), zone->cache_sflag);
+		uma_pages_free(zone->cache, cache_size(), zone->cache_sflag);
 	zone->cache = uma_nocache;
 }
 
@@ -184,6 +200,7 @@ set_callbacks(struct uma_zone *zone, uma_ctor ctor, uma_dtor dtor, uma_init zini
 	if (zone->keg != NULL && (zone->keg->flags & ZF_TRASH) != 0 && zinit == NULL &&
 	    zfini == NULL)
 		zone->flags |= ZF_TRASH;
+	zone_set_parts(zone);
 }
 
 static struct uma_zone *

@@ -130,6 +130,8 @@ rlimit(int which)
 
 /* ---- CPUs ----------------------------------------------------------------------------------------- */
 
+static unsigned highest_ever; /* CPU number, if the kernel has been asked and said */
+
 /* "0-3" or "0,2-5": the last number is the highest. 0 if the kernel does not say. */
 static unsigned
 highest_possible_cpu(void)
@@ -147,15 +149,16 @@ highest_possible_cpu(void)
 	return (cpu < MAX_CPUS ? (unsigned)cpu : 0);
 }
 
-/* The CPUs in the affinity mask, and the highest of them. */
+/* The CPUs in the affinity mask, the highest of them, and what no number reaches. */
 static unsigned
-allowed_cpus(unsigned *highest)
+allowed_cpus(unsigned *highest, unsigned *bound)
 {
 	unsigned long mask[MAX_CPUS / (8 * sizeof(long))];
 	long bytes = syscall(SYS_sched_getaffinity, 0, sizeof(mask), mask);
 	unsigned n = 0;
 
 	*highest = 0;
+	*bound = bytes > 0 ? (unsigned)bytes * 8 : MAX_CPUS;
 	for (size_t i = 0; bytes > 0 && i < (size_t)bytes / sizeof(mask[0]); i++)
 		if (mask[i] != 0) {
 			n += (unsigned)__builtin_popcountl(mask[i]);
@@ -167,21 +170,33 @@ allowed_cpus(unsigned *highest)
 unsigned
 posix_allowed_cpus(void)
 {
-	return (allowed_cpus(&(unsigned){ 0 }));
+	return (allowed_cpus(&(unsigned){ 0 }, &(unsigned){ 0 }));
 }
 
 unsigned
 posix_possible_cpus(void)
 {
 	static unsigned possible;
-	unsigned highest, highest_ever;
+	unsigned highest, bound;
 
 	if (possible == 0) {
-		allowed_cpus(&highest);
+		allowed_cpus(&highest, &bound);
 		highest_ever = highest_possible_cpu();
 		possible = MAX(highest, highest_ever) + 1;
 	}
 	return (possible);
+}
+
+/* What the kernel has said already, or how long its masks are. */
+unsigned
+posix_cpu_bound(void)
+{
+	unsigned highest, bound;
+
+	if (highest_ever != 0)
+		return (highest_ever + 1);
+	allowed_cpus(&highest, &bound);
+	return (bound);
 }
 
 uint64_t

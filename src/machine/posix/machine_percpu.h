@@ -1,15 +1,16 @@
 /*
- * The posix machine's fast path of the per-CPU caches: restartable sequences (rseq).
- *
- * A sequence is a few instructions that the kernel restarts if the thread loses its CPU, gets a
- * signal or is told to (membarrier) before the last of them, which is the only store that counts.
- * So it may work on its CPU's part of a cache without atomic instructions and locks.
+ * The posix machine's fast path of the per-CPU caches: restartable sequences (rseq). What they are, and
+ * the sequences, are in <cooper/inline.h>, which programs may use as well.
  *
  * glibc registers each thread's area (>= 2.35); we adopt it and never make a second one. Of the area
- * we read cpu_id and write rseq_cs, nothing else. One unsigned compare of cpu_id against the number
- * of CPUs covers threads that are not registered (-1, -2) and CPUs that the shape does not have. In
- * lock mode (see percpu.c) that number is 0, so every operation leaves at once and takes the slow
- * path, and the area is a scratch word of the thread's.
+ * we read cpu_id and write rseq_cs, nothing else. A CPU's stack is found in one of two ways:
+ *
+ *  - in a table with an entry for each CPU number that there can be, and for -1 and -2, which threads
+ *    have that are not registered: percpu_table_*(). No compare.
+ *  - in the array of a cache's parts, after one unsigned compare that covers the same.
+ *
+ * In lock mode (see percpu.c) each table is one of closed parts, the compare always fails, so every
+ * operation leaves at once and takes the slow path; and our own area is a scratch word of the thread's.
  *
  * The descriptors are in a section of their own, __rseq_cs, where tools look for them. A library
  * with this inlined must not be unloaded: rseq_cs may still point at one (link with -z nodelete).
@@ -20,16 +21,9 @@
 #include "machine/machine.h"
 #include "machine/percpu.h" /* which ends with this file */
 
-#if defined(__SANITIZE_THREAD__)
-#define RSEQ_UNSEEN 1 /* the sanitizer cannot see what sequences do */
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define RSEQ_UNSEEN 1
-#endif
-#endif
+#include <cooper/inline.h>
 
-#if !defined(RSEQ_UNSEEN) && defined(__linux__) && defined(__LP64__) && \
-    (defined(__x86_64__) || (defined(__aarch64__) && !defined(__AARCH64EB__)))
+#ifdef COOPER_RSEQ
 #define POSIX_RSEQ 1
 #endif
 
@@ -38,7 +32,7 @@
 /* Constant after machine_start(). */
 struct posix_rseq {
 	ptrdiff_t area; /* of the thread's struct rseq, from the thread pointer */
-	uint32_t ncpus; /* CPUs that have parts; 0 in lock mode */
+	uint32_t limit; /* bytes of a cache's parts, one a CPU; 0 in lock mode */
 };
 extern POSIX_HIDDEN struct posix_rseq posix_rseq;
 
@@ -47,6 +41,9 @@ _Static_assert(offsetof(struct percpu_stack, word) == 0 &&
 		   offsetof(struct percpu_stack, items) == 8 &&
 		   offsetof(struct percpu_stack, max) == 16,
     "the sequences know these");
+
+/* uma_zalloc() and uma_zfree() go by tables. */
+#define PERCPU_TABLES 1
 
 /* Pop, push on this CPU's stack of those whose first, CPU 0's, is given. */
 static ALWAYS_INLINE void *rseq_pop(struct percpu_stack *first);
@@ -57,6 +54,19 @@ static inline bool rseq_close(uint64_t *word, unsigned cpu, uint64_t closed, uin
 
 /* The CPU that the kernel says; above all there are if it does not. */
 static inline uint32_t rseq_cpu(void);
+
+static ALWAYS_INLINE void *
+percpu_table_pop(struct percpu **table)
+{
+	return (cooper_rseq_pop((void *const *)table, COOPER_RSEQ_AREA(posix_rseq.area)));
+}
+
+static ALWAYS_INLINE bool
+percpu_table_push(struct percpu **table, void *item)
+{
+	return (
+	    cooper_rseq_push((void *const *)table, COOPER_RSEQ_AREA(posix_rseq.area), item) != 0);
+}
 
 #ifdef __x86_64__
 #include "rseq_x86_64.h"
@@ -99,6 +109,23 @@ static ALWAYS_INLINE bool
 percpu_push_free(struct percpu *zone_cache, void *item)
 {
 	return (rseq_push(&zone_cache->free, item));
+}
+
+/* Lock mode's; constant after machine_start(). */
+extern POSIX_HIDDEN bool posix_lock_mode;
+void *posix_lock_pop(struct percpu *zone_cache);
+bool posix_lock_push(struct percpu *zone_cache, void *item);
+
+static inline void *
+percpu_lock_pop(struct percpu *zone_cache)
+{
+	return (posix_lock_mode ? posix_lock_pop(zone_cache) : NULL);
+}
+
+static inline bool
+percpu_lock_push(struct percpu *zone_cache, void *item)
+{
+	return (posix_lock_mode && posix_lock_push(zone_cache, item));
 }
 
 #endif

@@ -35,6 +35,7 @@ static struct {
 
 static unsigned ncpus;
 static bool fast;
+POSIX_HIDDEN bool posix_lock_mode;
 
 #ifdef POSIX_RSEQ
 
@@ -198,14 +199,58 @@ choose_fast(const struct machine_shape *shape)
 	return (self_test() && barrier_register());
 }
 
-static void
+/* ---- tables: an entry for each number that a CPU may have, and before them for threads that have none */
+
+#define UNREGISTERED 2 /* -1 and -2 */
+
+static struct percpu closed_part; /* never entered, so never opened */
+static struct percpu **closed_table;
+static unsigned table_cpus;
+
+static struct percpu **
+table_fill(struct percpu **table, struct percpu *zone_cache)
+{
+	table += UNREGISTERED;
+	for (int cpu = -UNREGISTERED; cpu < (int)table_cpus; cpu++)
+		table[cpu] = zone_cache != NULL && cpu >= 0 && cpu < (int)ncpus ? &zone_cache[cpu]
+										: &closed_part;
+	return (table);
+}
+
+static bool
+tables_start(void)
+{
+	struct percpu **mem;
+
+	table_cpus = MAX(posix_cpu_bound(), ncpus);
+	mem = machine_boot_alloc((table_cpus + UNREGISTERED) * sizeof(*mem), sizeof(*mem));
+	if (mem == NULL)
+		return (false);
+	closed_table = table_fill(mem, NULL);
+	return (true);
+}
+
+vm_size_t
+percpu_table_size(void)
+{
+	return (fast ? (table_cpus + UNREGISTERED) * sizeof(struct percpu *) : 0);
+}
+
+struct percpu **
+percpu_table(void *mem, struct percpu *zone_cache)
+{
+	return (fast && zone_cache != NULL ? table_fill(mem, zone_cache) : closed_table);
+}
+
+static bool
 choose_mode(const struct machine_shape *shape)
 {
 	fast = choose_fast(shape);
-	posix_rseq.ncpus = fast ? ncpus : 0;
+	posix_rseq.limit = fast ? ncpus * PERCPU_STRIDE : 0;
 	if (!fast) /* the scratch word is where rseq_cs would be, 8 bytes into the area */
 		posix_rseq.area =
 		    from_thread_pointer(&machine_thread_state()->machine[POSIX_SCRATCH]) - 8;
+	return (tables_start());
 }
 
 /* The CPU this thread is on; one whose number the shape does not have shares another's part. */
@@ -238,10 +283,25 @@ posix_percpu_fast(void)
 	return (false);
 }
 
-static void
+vm_size_t
+percpu_table_size(void)
+{
+	return (0);
+}
+
+struct percpu **
+percpu_table(void *mem, struct percpu *zone_cache)
+{
+	(void)mem;
+	(void)zone_cache;
+	return (NULL);
+}
+
+static bool
 choose_mode(const struct machine_shape *shape)
 {
 	(void)shape;
+	return (true);
 }
 
 static unsigned
@@ -252,11 +312,14 @@ real_cpu(void)
 
 #endif
 
-void
+bool
 posix_percpu_start(const struct machine_shape *shape)
 {
 	ncpus = shape->ncpus;
-	choose_mode(shape);
+	if (!choose_mode(shape))
+		return (false);
+	posix_lock_mode = !fast && !shape->debug;
+	return (true);
 }
 
 bool
@@ -310,6 +373,41 @@ bool
 percpu_entered(void)
 {
 	return (machine_thread_state()->entered_cpu != 0);
+}
+
+/* ---- lock mode ----------------------------------------------------------------------------------------- */
+
+void *
+posix_lock_pop(struct percpu *zone_cache)
+{
+	unsigned cpu = posix_virtual_cpu();
+	struct percpu *part = &zone_cache[cpu];
+	void *item = NULL;
+
+	machine_lock(&cpu_lock[cpu].lock);
+	if (part->alloc.open && part->alloc.count > 0) {
+		item = part->alloc.items[--part->alloc.count];
+		part->pops++;
+	}
+	machine_unlock(&cpu_lock[cpu].lock);
+	return (item);
+}
+
+bool
+posix_lock_push(struct percpu *zone_cache, void *item)
+{
+	unsigned cpu = posix_virtual_cpu();
+	struct percpu *part = &zone_cache[cpu];
+	bool room;
+
+	machine_lock(&cpu_lock[cpu].lock);
+	room = part->alloc.open && part->alloc.count < part->alloc.max;
+	if (room) {
+		part->alloc.items[part->alloc.count++] = item;
+		part->pushes++;
+	}
+	machine_unlock(&cpu_lock[cpu].lock);
+	return (room);
 }
 
 /* ---- fork ----------------------------------------------------------------------------------------------- */

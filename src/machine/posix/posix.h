@@ -25,6 +25,7 @@ bool posix_real_cpus(void); /* are the core's CPUs the kernel's? */
 
 /* host.c: what the kernel says about this process's share of the host. A few system calls each. */
 unsigned posix_possible_cpus(void); /* one more than the highest number there can be; read once */
+unsigned posix_cpu_bound(void);     /* no CPU's number is as high, whatever the mask */
 unsigned posix_allowed_cpus(void);  /* CPUs in the affinity mask */
 uint64_t posix_host_memory(void);   /* the smaller of the host's memory and the cgroups' limits */
 uint64_t posix_memory_limit(void);  /* the cgroups' smallest limit; UINT64_MAX if there is none */
@@ -53,7 +54,7 @@ void posix_percpu_fork(enum posix_fork when);
 void posix_thread_forked(void); /* in the child */
 int posix_memory_start(const struct machine_shape *shape, const char **why);
 void posix_cpu_start(const struct machine_shape *shape);
-void posix_percpu_start(const struct machine_shape *shape);
+bool posix_percpu_start(const struct machine_shape *shape);
 
 bool posix_percpu_fast(void); /* could this process have per-CPU caches without locks? */
 

@@ -1,16 +1,6 @@
 /*
- * Restartable sequences for x86-64. See machine_percpu.h for what each one means.
- *
- *	0: descriptor -> area.rseq_cs      say that we are about to be in 1..2
- *	1: cpu = area.cpu_id; leave if not below ncpus
- *	   read the stack's word; leave if there is nothing to do
- *	   read or write a slot            harmless if abandoned
- *	   store the word                  the one commit
- *	2:
- *	4: abandoned by the kernel, after preemption, migration, a signal or a barrier: again from 0
- *
- * Nothing in here may call, push or make a system call. The four bytes before 4 are the signature
- * that glibc registered; together with the three before them they decode as one trapping ud1.
+ * What the slow side needs of restartable sequences on x86-64, and pop and push by the array of a
+ * cache's parts. The sequences themselves, and what each step means: <cooper/inline.h>.
  */
 #ifndef RSEQ_X86_64_H
 #define RSEQ_X86_64_H
@@ -21,56 +11,30 @@
 
 /* Assembler is laid out by hand. */
 /* clang-format off */
-#define RSEQ_OPEN                                                                                  \
-	".pushsection __rseq_cs, \"aw\", @progbits\n"                                              \
-	".balign 32\n"                                                                             \
-	"3:	.long 0, 0\n"                                                                      \
-	"	.quad 1f, 2f - 1f, 4f\n"                                                           \
-	".popsection\n"                                                                            \
-	".pushsection __rseq_failure, \"ax\", @progbits\n"                                         \
-	"	.byte 0x0f, 0xb9, 0x3d\n"                                                          \
-	"	.long 0x53053053\n"                                                                \
-	"4:	jmp 0f\n"                                                                          \
-	".popsection\n"                                                                            \
-	"0:	leaq 3b(%%rip), %[stack]\n"                                                        \
-	"	movq %[stack], %%fs:8(%[area])\n"                                                  \
-	"1:	movl %%fs:4(%[area]), %k[stack]\n"
 
-/* ... and find this CPU's stack, given CPU 0's. */
-#define RSEQ_OPEN_STACK                                                                            \
-	RSEQ_OPEN                                                                                  \
-	"	cmpl %[ncpus], %k[stack]\n"                                                        \
+/* This CPU's stack, given CPU 0's; unregistered threads and CPUs without a part leave. */
+#define RSEQ_INDEX                                                                                 \
+	"	imull $128, %%fs:4(%[area]), %k[stack]\n"                                          \
+	"	cmpl %[limit], %k[stack]\n"                                                        \
 	"	jae %l[leave]\n"                                                                   \
-	"	shlq $7, %[stack]\n"                                                               \
 	"	addq %[first], %[stack]\n"
 
 static ALWAYS_INLINE void *
 rseq_pop(struct percpu_stack *first)
 {
-	void *item;
 	uint64_t word, index;
-	struct percpu_stack *stack;
+	void *item, *stack;
 
-	/* index = count - 1 is above 0xfffd for an empty stack and for a closed one. */
-	__asm__ volatile goto(RSEQ_OPEN_STACK
-	    "	movq (%[stack]), %[word]\n"
-	    "	movzwl %w[word], %k[index]\n"
-	    "	decl %k[index]\n"
-	    "	cmpl $0xfffe, %k[index]\n"
-	    "	jae %l[leave]\n"
-	    "	movq 8(%[stack]), %[item]\n"
-	    "	movq (%[item], %[index], 8), %[item]\n"
-	    "	addq $0xffff, %[word]\n" /* one pop more, one item less */
-	    "	movq %[word], (%[stack])\n"
-	    "2:\n"
+	__asm__ volatile goto(COOPER_RSEQ_OPEN RSEQ_INDEX COOPER_RSEQ_POP
 	    : [stack] "=&r"(stack), [word] "=&r"(word), [index] "=&r"(index), [item] "=&r"(item)
-	    : [area] "r"(posix_rseq.area), [ncpus] "r"(posix_rseq.ncpus), [first] "r"(first)
+	    : [area] "r"(posix_rseq.area), [limit] "m"(posix_rseq.limit), [first] "r"(first)
 	    : "memory", "cc"
 	    : leave);
 	if (item == NULL)
 		__builtin_unreachable(); /* callers need not look again */
 	return (item);
 leave:
+	COOPER_RSEQ_LEFT;
 	return (NULL);
 }
 
@@ -78,27 +42,17 @@ static ALWAYS_INLINE bool
 rseq_push(struct percpu_stack *first, void *item)
 {
 	uint64_t word, index;
-	struct percpu_stack *stack;
+	void *slots, *stack;
 
-	/* A closed stack's count is above any max. */
-	__asm__ volatile goto(RSEQ_OPEN_STACK
-	    "	movq (%[stack]), %[word]\n"
-	    "	movzwl %w[word], %k[index]\n"
-	    "	cmpl 16(%[stack]), %k[index]\n"
-	    "	jae %l[leave]\n"
-	    "	shlq $3, %[index]\n"
-	    "	addq 8(%[stack]), %[index]\n"
-	    "	movq %[item], (%[index])\n"
-	    "	incq %[word]\n"
-	    "	movq %[word], (%[stack])\n"
-	    "2:\n"
-	    : [stack] "=&r"(stack), [word] "=&r"(word), [index] "=&r"(index)
-	    : [area] "r"(posix_rseq.area), [ncpus] "r"(posix_rseq.ncpus), [first] "r"(first),
+	__asm__ volatile goto(COOPER_RSEQ_OPEN RSEQ_INDEX COOPER_RSEQ_PUSH
+	    : [stack] "=&r"(stack), [word] "=&r"(word), [index] "=&r"(index), [slots] "=&r"(slots)
+	    : [area] "r"(posix_rseq.area), [limit] "m"(posix_rseq.limit), [first] "r"(first),
 	    [item] "r"(item)
 	    : "memory", "cc"
 	    : leave);
 	return (true);
 leave:
+	COOPER_RSEQ_LEFT;
 	return (false);
 }
 
@@ -107,8 +61,8 @@ rseq_close(uint64_t *word, unsigned cpu, uint64_t closed, uint64_t *old)
 {
 	uint64_t was, stack;
 
-	__asm__ volatile goto(RSEQ_OPEN
-	    "	cmpl %[cpu], %k[stack]\n"
+	__asm__ volatile goto(COOPER_RSEQ_OPEN
+	    "	cmpl %[cpu], %%fs:4(%[area])\n"
 	    "	jne %l[leave]\n"
 	    "	movq (%[word]), %[was]\n"
 	    "	movq %[closed], (%[word])\n"
@@ -120,6 +74,7 @@ rseq_close(uint64_t *word, unsigned cpu, uint64_t closed, uint64_t *old)
 	*old = was;
 	return (true);
 leave:
+	COOPER_RSEQ_LEFT;
 	return (false);
 }
 
@@ -135,8 +90,7 @@ rseq_cpu(void)
 
 /* clang-format on */
 
-#undef RSEQ_OPEN
-#undef RSEQ_OPEN_STACK
+#undef RSEQ_INDEX
 
 #endif
 

@@ -91,7 +91,10 @@ machine_start(const struct machine_shape *shape, const char **why)
 	if ((error = posix_memory_start(shape, why)) != 0)
 		return (error);
 	posix_cpu_start(shape);
-	posix_percpu_start(shape);
+	if (!posix_percpu_start(shape)) {
+		*why = "no memory for the tables of CPUs";
+		return (COOPER_ENOMEM);
+	}
 	return (0);
 }
 
