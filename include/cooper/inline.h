@@ -8,6 +8,9 @@
  * beginning of a zone and of a CPU's part look; and a shared object with this in it must not be unloaded
  * (link it with -z nodelete), since the kernel may still look at its descriptors.
  *
+ * A debugger that steps through a sequence makes the kernel start it again, for ever. Where calls have
+ * COOPER_OPTIONS=rseq=0 for that, such a program needs GLIBC_TUNABLES=glibc.pthread.rseq=0.
+ *
  * A restartable sequence is a few instructions that the kernel starts again if the thread loses its
  * CPU, gets a signal, or is told to (membarrier) before the last of them, the only store that counts.
  *

@@ -9,6 +9,11 @@
  * never sleep. Callbacks and back ends are called with no lock of the zone layer held; those of a
  * request with M_NOWAIT must not sleep.
  *
+ * Signal handlers may allocate (M_NOWAIT) and free if what they interrupt is outside the core or a fast
+ * operation: one that a CPU's cache serves by a restartable sequence. Interrupted elsewhere (a cache run
+ * dry or full, a process without sequences, other calls) the thread may hold what the handler would wait
+ * for: block the signal around those.
+ *
  * Misuse (a double free, the wrong zone, flags that contradict each other, a setter that comes too
  * late) stops the debug shape with one line. The release shape warns with the same line and refuses
  * what it notices: pointer functions return NULL, int functions 0, the others do nothing; a free by the

@@ -28,10 +28,11 @@
  *  - zeroed memory is a cache without room: pop and push fail until a part was entered and filled.
  *  - max is below PERCPU_CLOSED; while a stack is open its shadow count is the one it opened with.
  *
- * Signals: a handler may interrupt a fast operation, which then starts again, but not the holder of a
- * part: a handler that comes to the slow path on a CPU whose part its own thread has entered would
- * wait for itself. So nothing here, and nothing above, is for signal handlers. Nor for the child of a
- * vfork, which shares its parent's memory but is not known to the kernel's bookkeeping of CPUs.
+ * Signals: a handler may pop, push, and do all that the zones above do, if what it interrupts is no
+ * slow operation: a fast one starts again behind it. One that interrupts the holder of a part or of any
+ * lock might wait for its own thread. Who comes to enter a part with one entered is stopped with a line
+ * instead. Nothing here is for the child of a vfork, which shares its parent's memory but is not known
+ * to the kernel's bookkeeping of CPUs.
  *
  * Machines: machine_percpu.h gives the inline percpu_pop/percpu_push; the rest is declared here.
  * Where fast operations are not possible (no rseq, debug shape, 32-bit posix) stacks simply stay

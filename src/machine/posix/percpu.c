@@ -342,7 +342,8 @@ percpu_enter_cpu(struct percpu *zone_cache, unsigned cpu)
 	struct thread_state *ts = machine_thread_state();
 
 	MUST(cpu < ncpus, "percpu_enter_cpu: CPU %u of %u", cpu, ncpus);
-	CHECK(ts->entered_cpu == 0, "percpu_enter: CPU %u is entered already", ts->entered_cpu - 1);
+	/* A handler that has interrupted the part's holder would wait for its own thread, for ever. */
+	MUST(ts->entered_cpu == 0, "percpu_enter: CPU %u is entered already", ts->entered_cpu - 1);
 	machine_lock(&cpu_lock[cpu].lock);
 	ts->entered_cpu = cpu + 1;
 	if (fast)
@@ -380,26 +381,35 @@ percpu_entered(void)
 void *
 posix_lock_pop(struct percpu *zone_cache)
 {
+	struct thread_state *ts = machine_thread_state();
 	unsigned cpu = posix_virtual_cpu();
 	struct percpu *part = &zone_cache[cpu];
 	void *item = NULL;
 
+	if (unlikely(ts->entered_cpu != 0))
+		return (NULL); /* a handler's: the slow path says so */
+	ts->entered_cpu = cpu + 1;
 	machine_lock(&cpu_lock[cpu].lock);
 	if (part->alloc.open && part->alloc.count > 0) {
 		item = part->alloc.items[--part->alloc.count];
 		part->pops++;
 	}
 	machine_unlock(&cpu_lock[cpu].lock);
+	ts->entered_cpu = 0;
 	return (item);
 }
 
 bool
 posix_lock_push(struct percpu *zone_cache, void *item)
 {
+	struct thread_state *ts = machine_thread_state();
 	unsigned cpu = posix_virtual_cpu();
 	struct percpu *part = &zone_cache[cpu];
 	bool room;
 
+	if (unlikely(ts->entered_cpu != 0))
+		return (false); /* a handler's: the slow path says so */
+	ts->entered_cpu = cpu + 1;
 	machine_lock(&cpu_lock[cpu].lock);
 	room = part->alloc.open && part->alloc.count < part->alloc.max;
 	if (room) {
@@ -407,6 +417,7 @@ posix_lock_push(struct percpu *zone_cache, void *item)
 		part->pushes++;
 	}
 	machine_unlock(&cpu_lock[cpu].lock);
+	ts->entered_cpu = 0;
 	return (room);
 }
 
