@@ -8,6 +8,8 @@
  *	malloc	malloc and free, 64 bytes, of whichever library is preloaded
  *	arena	vmem_alloc and vmem_free of a page from an arena's quantum caches
  */
+#define _GNU_SOURCE
+#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <string.h>
@@ -98,6 +100,17 @@ arena_pairs_counted(unsigned long n)
 	stop();
 }
 
+/* On another CPU the caches would have to be filled once more, in the middle of the count. */
+static void
+stay_on_this_cpu(void)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET((unsigned)sched_getcpu(), &set);
+	(void)sched_setaffinity(0, sizeof(set), &set);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -112,6 +125,7 @@ main(int argc, char **argv)
 		.direct_map = true,
 		.kva_size = (vm_size_t)512 << 20 };
 
+	stay_on_this_cpu();
 	stops = argc == 4 && strcmp(argv[3], "stop") == 0;
 	for (unsigned i = 0; argc == 3 + stops && i < sizeof(kinds) / sizeof(kinds[0]); i++) {
 		if (strcmp(argv[1], kinds[i].name) != 0)

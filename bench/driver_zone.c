@@ -3,8 +3,8 @@
  * (called, or inline with COOPER_INLINE), or by malloc under whichever library is preloaded
  * (ZONE_MALLOC). One source, so that contestants differ in nothing but the allocator.
  *
- * usage: driver_zone [ROUNDS]      prints "NAME NANOSECONDS" a line: of one allocation with its free
- *        driver_zone count         the same as calls a pair counter can stop at: see count_pairs.py
+ * usage: driver_zone [ROUNDS]      prints "NAME VALUE ns" a line: of one allocation with its free
+ *        driver_zone count         1,100 pairs in zone_pairs(), for who counts instructions
  */
 #define _GNU_SOURCE
 #include <pthread.h>

@@ -30,7 +30,7 @@ def library(name):
 def once(path, preload):
     env = {'PATH': '/usr/bin:/bin'} | ({'LD_PRELOAD': preload} if preload else {})
     out = subprocess.run([path, '1'], env=env, check=True, capture_output=True, text=True, timeout=120)
-    return {name: float(value) for name, value in (line.split() for line in out.stdout.splitlines())}
+    return {name: float(value) for name, value, _ in (line.split() for line in out.stdout.splitlines())}
 
 
 def main():
