@@ -47,6 +47,36 @@ const char *cooper_start_error(void);
 /* The shape in force; valid after cooper_start(). */
 const struct machine_shape *cooper_shape(void);
 
+/* ---- giving memory back ------------------------------------------------------------------------------
+ * Free memory goes back to the system by itself (the decay), at once when asked for (uma_reclaim(),
+ * malloc_trim()) or under pressure, and what lies in caches can have a ceiling.
+ */
+
+/*
+ * Memory that was free for a whole period of so many milliseconds goes back: items beyond what was
+ * wanted from the full buckets, then free slabs, then free pages. 0: with the free that lets go of it;
+ * -1: never. Returns what was in force. The default is 1000 in a program and -1 on bare metal; the
+ * option decay=MS changes it.
+ *
+ * No thread is needed: requests that miss the per-CPU caches do it, a small part each, so a program
+ * that has fallen silent keeps what it has until it speaks again; with the page daemon
+ * (machine_shape.daemon) its thread does it. The per-CPU caches are not touched. Zones with a fini,
+ * with a slab allocator of their own or of SMR are left to requests that may sleep, and to the thread.
+ * Any thread, any time; does not sleep.
+ */
+int cooper_set_decay(int ms);
+
+/*
+ * The most bytes that all caches may hold: the capacity of all buckets, free slabs, and free pages
+ * that the system has not got back. What would exceed it goes back instead, so that frees, and
+ * fini and the slab allocator's free with them, may do so from uma_zfree(). Not part of it: what the core is
+ * made of (tags, buckets, slab headers), zones that never free. Beyond it, at most: reserves
+ * (uma_zone_reserve()), and a slab a thread that has just been made for it. ~0: no ceiling, the default.
+ * Setting it below what lies there runs a reclaim pass: may sleep. Returns what was in force.
+ */
+unsigned long cooper_set_ceiling(unsigned long bytes);
+unsigned long cooper_cached(void); /* bytes that all caches hold now, as the ceiling counts them */
+
 /*
  * Failure injection: let the k-th NOWAIT request that the core makes of itself from now on fail
  * (k = 1 the next one), once; 0 disarms. Returns how many such requests were seen since the last

@@ -52,7 +52,7 @@ kmem_drain(vm_offset_t va, unsigned long n)
 			pa[i] = page_paddr(m);
 		}
 		machine_unmap(va, batch);
-		vm_page_free_bulk(pa, batch);
+		vm_page_free_unmapped(pa, batch);
 		va += ptoa(batch);
 		n -= batch;
 	}

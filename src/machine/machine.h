@@ -47,6 +47,17 @@ int machine_default_shape(struct machine_shape *shape, const char **why);
  */
 int machine_start(const struct machine_shape *shape, const char **why);
 
+/*
+ * How memory is given back unless the program says otherwise: what the machine has by itself, and the
+ * user's options. Where nothing but the core wants the pages, free ones stay.
+ */
+struct machine_giveback {
+	int decay_ms;          /* 0 at once, -1 never */
+	unsigned long ceiling; /* of all caches, bytes; ~0 none */
+	uint64_t limit;        /* of all memory in use, bytes; 0 none */
+};
+void machine_default_giveback(struct machine_giveback *g);
+
 /* Memory segments; returns how many (at most max). */
 unsigned machine_segments(struct machine_segment *seg, unsigned max);
 
@@ -144,6 +155,8 @@ bool machine_thread_start(const char *name, void (*fn)(void *), void *arg);
 /* ---- time ------------------------------------------------------------------------------------------- */
 
 uint64_t machine_now(void); /* monotonic nanoseconds; cheap, may be a few ms coarse */
+/* The same clock, some ms behind: for who looks at it often. A few ns. */
+uint64_t machine_now_coarse(void);
 
 /* ---- locks and parking: src/sync builds everything else on these ------------------------------------ */
 

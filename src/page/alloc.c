@@ -45,6 +45,8 @@ page_count_out(struct page_domain *d, uint32_t n, struct page_events *ev)
 {
 	atomic_store_relaxed(&d->free, d->free - n);
 	d->allocs += n;
+	d->dirty_low = MIN(d->dirty_low, d->dirty);
+	page_tell_dirty(d);
 	if (d->free < d->kick_at) {
 		d->kick_at = next_kick(d->free);
 		ev->kick = true;
@@ -56,6 +58,7 @@ page_count_in(struct page_domain *d, uint32_t n, struct page_events *ev)
 {
 	atomic_store_relaxed(&d->free, d->free + n);
 	d->frees += n;
+	page_tell_dirty(d);
 	if (d->free >= d->target)
 		d->kick_at = d->target;
 	/* Whoever counts himself a waiter looks at `frees` under this lock afterwards: no lost wakeup. */
@@ -169,9 +172,28 @@ vm_page_alloc_bulk(int domain, int flags, unsigned n, vm_paddr_t *pa)
 
 /* ---- free --------------------------------------------------------------------------------------- */
 
+/*
+ * Before a free, with no lock: will the pages keep their contents? Under a ceiling none do: how much
+ * of a mixed block has contents is not known exactly, and a ceiling is. Else they go back: PG_ZERO.
+ */
+static bool
+may_keep(unsigned long n)
+{
+	return (!PAGE_HAS_CACHE ||
+		(atomic_load_relaxed(&page_cache_most) == ~0ul && page_cache_charge(ptoa(n))));
+}
+
+static uint8_t
+keep_contents(uint32_t pn, uint32_t n)
+{
+	if (may_keep(n))
+		return (0);
+	return (machine_discard(page_paddr(&page_array[pn]), n) ? PG_ZERO : 0);
+}
+
 /* Take [pn, pn + n) of one owner back; d is locked and each page is its. */
 static void
-give_pages(struct page_domain *d, uint32_t pn, uint32_t n, const char *func)
+give_pages(struct page_domain *d, uint32_t pn, uint32_t n, uint8_t zero, const char *func)
 {
 	uint8_t kind = page_array[pn].flags & PG_NOFREE;
 
@@ -188,7 +210,9 @@ give_pages(struct page_domain *d, uint32_t pn, uint32_t n, const char *func)
 	if (kind != 0)
 		nofree_free(d, pn, n);
 	else
-		buddy_free_range(d, pn, pn + n, 0);
+		buddy_free_range(d, pn, pn + n, zero);
+	if (PAGE_HAS_CACHE && zero == 0)
+		d->dirty_told += n; /* keep_contents() has */
 }
 
 static void
@@ -197,11 +221,13 @@ free_run(struct vm_page *m, unsigned long n, const char *func)
 	struct page_domain *d = page_domain_of(m->domain, func);
 	struct page_events ev = { 0 };
 	uint32_t pn = page_number(m);
+	uint8_t zero;
 
 	MUST(n > 0 && pn < page_count && n <= page_count - pn, "%s: %lu pages at page number %u",
 	    func, n, pn);
+	zero = keep_contents(pn, (uint32_t)n);
 	mtx_lock(&d->lock);
-	give_pages(d, pn, (uint32_t)n, func);
+	give_pages(d, pn, (uint32_t)n, zero, func);
 	page_count_in(d, (uint32_t)n, &ev);
 	page_unlock(d, &ev);
 }
@@ -218,8 +244,9 @@ vm_page_free_contig(struct vm_page *m, unsigned long n)
 	free_run(m, n, __func__);
 }
 
-void
-vm_page_free_bulk(const vm_paddr_t *pa, unsigned n)
+/* All that follow of the same domain go in one trip. */
+static void
+free_bulk(const vm_paddr_t *pa, unsigned n, uint8_t zero)
 {
 	for (unsigned i = 0; i < n;) {
 		struct vm_page *m = page_of_paddr(pa[i]);
@@ -227,11 +254,11 @@ vm_page_free_bulk(const vm_paddr_t *pa, unsigned n)
 		struct page_domain *d;
 		unsigned first = i;
 
-		MUST(m != NULL, "%s: no page at 0x%llx", __func__, (unsigned long long)pa[i]);
-		d = page_domain_of(m->domain, __func__);
+		MUST(m != NULL, "vm_page_free_bulk: no page at 0x%llx", (unsigned long long)pa[i]);
+		d = page_domain_of(m->domain, "vm_page_free_bulk");
 		mtx_lock(&d->lock);
-		do { /* all that follow of the same domain, in one trip */
-			give_pages(d, page_number(m), 1, __func__);
+		do {
+			give_pages(d, page_number(m), 1, zero, "vm_page_free_bulk");
 			if (++i == n)
 				break;
 			m = page_of_paddr(pa[i]);
@@ -239,4 +266,30 @@ vm_page_free_bulk(const vm_paddr_t *pa, unsigned n)
 		page_count_in(d, i - first, &ev);
 		page_unlock(d, &ev);
 	}
+}
+
+void
+vm_page_free_bulk(const vm_paddr_t *pa, unsigned n)
+{
+	unsigned first = 0, run;
+
+	/* With no room in the caches: run by run, and back at once. */
+	if (may_keep(n)) {
+		free_bulk(pa, n, 0);
+		return;
+	}
+	for (; first < n; first += run) {
+		struct vm_page *m = page_of_paddr(pa[first]);
+
+		for (run = 1; first + run < n && pa[first + run] == pa[first] + ptoa(run); run++)
+			;
+		MUST(m != NULL, "%s: no page at 0x%llx", __func__, (unsigned long long)pa[first]);
+		free_bulk(pa + first, run, keep_contents(page_number(m), run));
+	}
+}
+
+void
+vm_page_free_unmapped(const vm_paddr_t *pa, unsigned n)
+{
+	free_bulk(pa, n, PAGE_FRESH_FLAGS);
 }

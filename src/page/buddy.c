@@ -12,7 +12,7 @@
 /* ---- lists -------------------------------------------------------------------------------------- */
 
 static void
-link_block(struct page_domain *d, uint32_t pn, unsigned order, uint8_t flags)
+link_block(struct page_domain *d, uint32_t pn, unsigned order, uint8_t flags, uint32_t dirty)
 {
 	struct page_list *l = &d->free_list[order];
 	struct vm_page *m = &page_array[pn];
@@ -20,6 +20,8 @@ link_block(struct page_domain *d, uint32_t pn, unsigned order, uint8_t flags)
 	m->order = (uint8_t)order;
 	m->flags = PG_FREE | flags;
 	m->domain = (uint8_t)(d - page_domains);
+	m->run = dirty;
+	d->dirty += dirty;
 	if (flags & PG_ZERO) {
 		m->next = PAGE_NIL;
 		m->prev = l->tail;
@@ -41,12 +43,15 @@ buddy_unlink(struct page_domain *d, uint32_t pn)
 	*(m->prev == PAGE_NIL ? &l->head : &page_array[m->prev].next) = m->next;
 	*(m->next == PAGE_NIL ? &l->tail : &page_array[m->next].prev) = m->prev;
 	m->flags &= (uint8_t)~PG_FREE;
+	d->dirty -= m->run;
 	l->count--;
 }
 
 void
 buddy_free(struct page_domain *d, uint32_t pn, unsigned order, uint8_t flags)
 {
+	uint32_t dirty = (flags & PG_ZERO) != 0 ? 0 : 1u << order;
+
 	while (order < PAGE_MAX_ORDER) {
 		uint32_t other = pn ^ 1u << order;
 		struct vm_page *b = &page_array[other];
@@ -55,10 +60,11 @@ buddy_free(struct page_domain *d, uint32_t pn, unsigned order, uint8_t flags)
 		    b->domain != (uint8_t)(d - page_domains))
 			break;
 		flags &= b->flags; /* zero only if both are */
+		dirty += b->run;
 		buddy_unlink(d, other);
 		pn &= ~(1u << order++);
 	}
-	link_block(d, pn, order, flags & PG_ZERO);
+	link_block(d, pn, order, flags & PG_ZERO, dirty);
 }
 
 void
@@ -147,14 +153,16 @@ uint32_t
 buddy_alloc(struct page_domain *d, unsigned order, uint8_t *flags)
 {
 	for (unsigned o = order; o < PAGE_ORDERS; o++) {
-		uint32_t pn = d->free_list[o].head;
+		uint32_t pn = d->free_list[o].head, dirty;
 
 		if (pn == PAGE_NIL)
 			continue;
+		dirty = page_array[pn].run;
 		*flags = page_array[pn].flags & PG_ZERO;
 		buddy_unlink(d, pn);
+		/* Which half has the contents nobody knows: each may have them all. */
 		while (o-- > order)
-			link_block(d, pn + (1u << o), o, *flags);
+			link_block(d, pn + (1u << o), o, *flags, MIN(dirty, 1u << o));
 		return (pn);
 	}
 	*flags = PAGE_FRESH_FLAGS;

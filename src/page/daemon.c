@@ -259,15 +259,50 @@ await_work(uint64_t timer, uint64_t retry, bool *waiters)
 	return (wanted);
 }
 
+void
+page_daemon_look(void)
+{
+	if (!page_daemon_present())
+		return;
+	mtx_lock(&vm_lock);
+	(void)waitq_wake_one(&daemon.work);
+	mtx_unlock(&vm_lock);
+}
+
+/* When does the thread look after the decay next? A shorter time than a millisecond is one. */
+static uint64_t
+decay_after(uint64_t now)
+{
+	int32_t ms = atomic_load_relaxed(&page_decay_ms);
+
+	return (ms < 0 ? UINT64_MAX : now + (uint64_t)MAX(ms, 1) * 1000000);
+}
+
+/* The decay, if it is time; returns when it is next. */
+static uint64_t
+decay_when_due(uint64_t due)
+{
+	void (*hook)(void) = page_decay_hook;
+	uint64_t next = decay_after(machine_now());
+
+	if (next == UINT64_MAX || hook == NULL)
+		return (UINT64_MAX);
+	if (machine_now() < due)
+		return (MIN(due, next));
+	hook();
+	return (decay_after(machine_now()));
+}
+
 static void
 daemon_thread(void *arg)
 {
 	uint64_t timer = machine_now() + PAGE_TIMER_NS, retry = 0, interval = RETRY_MIN;
+	uint64_t decay = UINT64_MAX;
 
 	(void)arg;
 	for (;;) {
 		bool waiters;
-		uint32_t wanted = await_work(timer, retry, &waiters);
+		uint32_t wanted = await_work(MIN(timer, decay), retry, &waiters);
 		unsigned long gained = 0;
 
 		for (int domain = 0; wanted >> domain != 0; domain++)
@@ -277,6 +312,7 @@ daemon_thread(void *arg)
 			gained = page_daemon_pass(-1, PRESSURE_SEVERE);
 		interval = gained > 0 || !waiters ? RETRY_MIN : MIN(interval * 2, RETRY_MAX);
 		retry = machine_now() + interval;
+		decay = decay_when_due(decay);
 		if (machine_now() >= timer) {
 			void (*hook)(void) = page_timer_hook;
 

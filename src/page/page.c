@@ -290,6 +290,7 @@ page_stat(unsigned domain, struct page_domain_stat *out)
 		.fresh = d->fresh,
 		.nofree = d->nofree,
 		.nofree_idle = d->nofree_idle,
+		.dirty = PAGE_HAS_CACHE ? d->dirty : 0,
 		.largest_order = page_largest_order(d),
 		.target = d->target,
 		.min = d->min,

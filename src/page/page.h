@@ -26,9 +26,10 @@ struct vm_page {
 		uintptr_t owner;   /* the same word as a number; 0 while the page is free */
 	};
 	uint32_t next, prev; /* free: page numbers of the neighbours on the list; else owner's */
-	uint32_t run;        /* free NOFREE run: pages in it, at its first page; else owner's */
-	uint8_t order;       /* free: the block's order, at its first page */
-	uint8_t flags;       /* PG_*: the page room's */
+	uint32_t
+	    run; /* free, at the first page: NOFREE run: its pages; block: those with contents */
+	uint8_t order; /* free: the block's order, at its first page */
+	uint8_t flags; /* PG_*: the page room's */
 	uint8_t domain;
 	uint8_t source; /* owner's: enum page_source, which arena its address came from */
 };
@@ -97,6 +98,8 @@ bool vm_page_contig_available(int domain, unsigned long n);
 void vm_page_free(struct vm_page *m);
 void vm_page_free_contig(struct vm_page *m, unsigned long n);
 void vm_page_free_bulk(const vm_paddr_t *pa, unsigned n);
+/* The same for pages whose contents have gone with their mapping (MACHINE_MAP_ZEROES). */
+void vm_page_free_unmapped(const vm_paddr_t *pa, unsigned n);
 /* Could n contiguous pages of the domain lie within [low, high) if all were free? (R28) */
 bool vm_page_domain_can(int domain, vm_paddr_t low, vm_paddr_t high, unsigned long n);
 
@@ -206,6 +209,22 @@ extern void (*page_timer_hook)(void);
 extern uint32_t page_freed_wanted; /* atomic */
 extern void (*page_freed_hook)(int domain);
 
+/* ---- what lies in caches, and its way back ----------------------------------------------------------
+ * The page room keeps the one sum of all caches, in bytes: what the zones put down here for their
+ * buckets and free slabs, and its own free pages that still have contents. With a ceiling in force
+ * page_cache_charge() refuses what would exceed it, and its caller gives the memory back instead; free
+ * pages then keep no contents at all.
+ */
+#define PAGE_DECAY_NEVER (-1)
+
+extern int32_t page_decay_ms;         /* cooper_set_decay(): 0 at once, -1 never; atomic */
+extern unsigned long page_cached;     /* bytes; atomic */
+extern unsigned long page_cache_most; /* cooper_set_ceiling(); ~0: none; atomic */
+
+bool page_cache_charge(unsigned long bytes);
+void page_cache_force(unsigned long bytes); /* what has nowhere else to go: a reserve */
+void page_cache_drop(unsigned long bytes);
+
 /* Give pages that are free but not zero back to the machine (machine_discard); pages given. */
 unsigned long page_discard_free(unsigned long max);
 
@@ -215,6 +234,16 @@ unsigned long page_discard_free(unsigned long max);
  */
 unsigned long page_forgo(unsigned long keep);
 
+/* A decay period ends: what had contents and was not wanted in it is due. */
+void page_discard_period(void);
+/* Give up to about `max` pages of what is due back; false: nothing is due any more. */
+bool page_discard_due(unsigned long max);
+
+/* The decay, filled in from above: by the daemon's thread, if there is one, each period. */
+extern void (*page_decay_hook)(void);
+/* The decay time has changed: the daemon's thread looks at it. */
+void page_daemon_look(void);
+
 /* ---- statistics ---------------------------------------------------------------------------------------- */
 struct page_domain_stat {
 	/* Pages. */
@@ -223,6 +252,7 @@ struct page_domain_stat {
 	unsigned long fresh;       /* never carved from the segments: nothing of them was touched */
 	unsigned long nofree;      /* handed out of NOFREE runs */
 	unsigned long nofree_idle; /* free in NOFREE runs */
+	unsigned long dirty;       /* free with contents, at most: the page cache */
 	unsigned long target, min, severe, interrupt;
 	unsigned long largest_order; /* log2 of the largest block that is free as a whole */
 	/* Since start. */

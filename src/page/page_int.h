@@ -8,6 +8,7 @@
  * A free page is in one of three places, and `free` counts all three:
  *
  *	free == listed (free_list) + fresh (fresh_range) + nofree_idle (nofree_head)
+ *	dirty == sum of `run` over the listed blocks >= listed pages that have contents
  *
  *	lists    buddy blocks. PG_FREE and the order are at the first page only; two free buddies of
  *	         one order are always merged. Blocks that read as zero are at the tails.
@@ -31,6 +32,9 @@
 
 /* A machine whose new mappings read as zero starts with memory that does. */
 #define PAGE_FRESH_FLAGS (MACHINE_MAP_ZEROES ? PG_ZERO : 0)
+
+/* Do free pages hold memory of the host's? Not without a direct map: unmapping gives it back. */
+#define PAGE_HAS_CACHE (MACHINE_MAP_ZEROES && cooper_shape()->direct_map)
 
 struct page_range {
 	uint32_t start, end; /* page numbers, end not included */
@@ -58,6 +62,10 @@ struct page_domain {
 	uint32_t nofree_head; /* free NOFREE runs, linked by next/prev, `run` pages each */
 	uint32_t nofree_idle; /* pages in them */
 	uint32_t nofree;      /* pages handed out of them */
+	uint32_t dirty;       /* listed pages with contents: exact until a mixed block is split */
+	uint32_t dirty_told;  /* what of it page_cached has */
+	uint32_t dirty_low;   /* the least that `dirty` was in this decay period */
+	uint32_t dirty_due;   /* to be given back */
 	uint8_t nofree_order; /* of a new run */
 	uint32_t kick_at;     /* falling below this wakes the daemon */
 	uint32_t fail_skip;   /* failures to let pass before one wakes it, and how many are left */
@@ -120,6 +128,8 @@ page_wire(struct page_domain *d, uint32_t pn, uint8_t flags)
 
 /* A block of 2^order pages off the free memory; *flags = PG_ZERO or 0. PAGE_NIL: none. */
 uint32_t buddy_alloc(struct page_domain *d, unsigned order, uint8_t *flags);
+/* Tell page_cached how much has contents now. */
+void page_tell_dirty(struct page_domain *d);
 void buddy_free(struct page_domain *d, uint32_t pn, unsigned order, uint8_t flags);
 void buddy_free_range(struct page_domain *d, uint32_t start, uint32_t end, uint8_t flags);
 /* Take a block off its list. */

@@ -25,7 +25,8 @@ in_segment(unsigned domain, uint32_t start, uint32_t end)
 }
 
 static bool
-verify_list(const struct page_domain *d, unsigned order, uint64_t *listed, const char **why)
+verify_list(const struct page_domain *d, unsigned order, uint64_t *listed, uint64_t *dirty,
+    const char **why)
 {
 	const struct page_list *l = &d->free_list[order];
 	unsigned domain = (unsigned)(d - page_domains);
@@ -41,6 +42,9 @@ verify_list(const struct page_domain *d, unsigned order, uint64_t *listed, const
 		EXPECT((m->flags & (PG_FREE | PG_NOFREE | PG_WIRED)) == PG_FREE);
 		EXPECT(m->order == order && m->domain == domain && m->prev == prev);
 		EXPECT(!zero || (m->flags & PG_ZERO) != 0); /* zero blocks at the tail */
+		EXPECT(m->run <= 1u << order);
+		EXPECT((m->flags & PG_ZERO) == 0 || m->run == 0);
+		*dirty += m->run;
 		zero = (m->flags & PG_ZERO) != 0;
 		EXPECT(order == PAGE_MAX_ORDER || buddy->order != order ||
 		       (buddy->flags & (PG_FREE | PG_NOFREE)) != PG_FREE ||
@@ -92,14 +96,15 @@ verify_nofree(const struct page_domain *d, const char **why)
 static bool
 verify_locked(const struct page_domain *d, const char **why)
 {
-	uint64_t listed = 0;
+	uint64_t listed = 0, dirty = 0;
 
 	for (unsigned order = 0; order < PAGE_ORDERS; order++)
-		if (!verify_list(d, order, &listed, why))
+		if (!verify_list(d, order, &listed, &dirty, why))
 			return (false);
 	if (!verify_fresh(d, why) || !verify_nofree(d, why))
 		return (false);
 	EXPECT(d->free == listed + d->fresh + d->nofree_idle);
+	EXPECT(d->dirty == dirty);
 	EXPECT(d->free <= d->total && d->total - d->free == d->allocs - d->frees);
 	return (true);
 }

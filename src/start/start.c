@@ -98,6 +98,7 @@ cooper_start(const struct machine_shape *shape)
 	uma_startup3();
 	page_daemon_start();
 	malloc_start();
+	giveback_start();
 	return (0);
 }
 

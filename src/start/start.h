@@ -10,4 +10,7 @@
  */
 void core_fork_child(void);
 
+/* The last step of a start: decay, ceiling and limit, as the machine and its options say. */
+void giveback_start(void);
+
 #endif

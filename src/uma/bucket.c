@@ -92,6 +92,17 @@ bucket_grow(struct uma_zone *zone, unsigned size)
 }
 
 /*
+ * What a bucket takes of the ceiling: as if it were always full, since a CPU fills and empties it
+ * without telling anybody. Buckets of what the core is made of, or of no memory of ours, take none.
+ */
+static unsigned long
+bucket_bytes(const struct uma_zone *zone, unsigned slots)
+{
+	return (
+	    zone->keg != NULL && keg_is_counted(zone->keg) ? (unsigned long)slots * zone->size : 0);
+}
+
+/*
  * An empty bucket for this zone's items, as large as the zone wants them now; NULL if there is
  * none without waiting. udata: the cookie, if the zone is one of buckets.
  */
@@ -116,12 +127,17 @@ bucket_alloc(struct uma_zone *zone, void *udata, int flags)
 		r++;
 	if (rung_zone[r] == zone || inject_failure())
 		return (NULL);
-	b = uma_zalloc_arg(rung_zone[r], (void *)cookie, flags);
-	if (b == NULL)
+	size = MIN(ladder[r].entries, size);
+	if (!page_cache_charge(bucket_bytes(zone, size)))
 		return (NULL);
+	b = uma_zalloc_arg(rung_zone[r], (void *)cookie, flags);
+	if (b == NULL) {
+		page_cache_drop(bucket_bytes(zone, size));
+		return (NULL);
+	}
 	b->next = NULL;
 	b->count = 0;
-	b->max = (uint8_t)MIN(ladder[r].entries, size);
+	b->max = (uint8_t)size;
 	b->rung = (uint8_t)r;
 	b->seq = 0;
 	if ((zone->flags & UMA_ZONE_MALLOC) != 0)
@@ -133,6 +149,7 @@ bucket_alloc(struct uma_zone *zone, void *udata, int flags)
 void
 bucket_free(struct uma_zone *zone, struct uma_bucket *b, void *udata)
 {
+	page_cache_drop(bucket_bytes(zone, b->max));
 	uma_zfree_arg(rung_zone[b->rung], b, (void *)cookie_for(zone, udata));
 }
 

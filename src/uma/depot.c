@@ -187,6 +187,7 @@ zone_fetch_bucket(struct uma_zone *zone, int domain, bool reclaim)
 	}
 	zdom->imin = MIN(zdom->imin, zdom->nitems);
 	zdom->bimin = MIN(zdom->bimin, zdom->nitems);
+	zdom->low = MIN(zdom->low, zdom->nitems);
 	mtx_unlock(&zdom->lock);
 	if (!reclaim && b->seq != 0)
 		smr_bucket_ready(zone, b);
@@ -230,6 +231,8 @@ zone_put_bucket(struct uma_zone *zone, int domain, struct uma_bucket *b, bool ws
 	}
 	raise_imax(zdom);
 	mtx_unlock(&zdom->lock);
+	if (ws)
+		decay_tend(zone, 0);
 }
 
 /* ---- fill ------------------------------------------------------------------------------------------------ */
@@ -245,6 +248,7 @@ zone_fill_bucket(struct uma_zone *zone, void *udata, int domain, int flags)
 	int want;
 
 	uma_tend(flags);
+	decay_tend(zone, flags);
 	b = bucket_alloc(zone, udata, flags);
 	if (b == NULL)
 		return (NULL);
@@ -261,28 +265,32 @@ zone_fill_bucket(struct uma_zone *zone, void *udata, int domain, int flags)
 
 /* ---- reclaim ----------------------------------------------------------------------------------------------- */
 
-static void
-depot_shrink_to(struct uma_zone *zone, int domain, long target)
+/* At most `max` buckets go. Returns the items that went. */
+static long
+depot_shrink_to(struct uma_zone *zone, int domain, long target, unsigned long max)
 {
 	struct uma_zdomain *zdom = &zone->domain[domain];
 	struct uma_bucket *b;
+	long gone = 0;
 
-	for (;;) {
+	for (; max > 0; max--) {
 		if (atomic_load_relaxed(&zdom->first) == NULL || nitems_of(zone, domain) <= target)
-			return;
+			return (gone);
 		mtx_lock(&zdom->lock);
 		b = zdom->first;
 		if (b == NULL || zdom->nitems - b->count < target) {
 			mtx_unlock(&zdom->lock);
-			return;
+			return (gone);
 		}
 		mtx_unlock(&zdom->lock);
 		b = zone_fetch_bucket(zone, domain, true);
 		if (b == NULL)
-			return;
+			return (gone);
+		gone += b->count;
 		bucket_drain(zone, b);
 		bucket_free(zone, b, NULL);
 	}
+	return (gone);
 }
 
 /* Empty a domain's depot, or cut it to the working set. */
@@ -297,7 +305,7 @@ depot_reclaim(struct uma_zone *zone, int domain, bool drain)
 	zdomain_update_wss(zdom);
 	target = drain ? 0 : zdom->wss;
 	mtx_unlock(&zdom->lock);
-	depot_shrink_to(zone, domain, target);
+	(void)depot_shrink_to(zone, domain, target, ~0ul);
 	zone_resize_buckets(zone, -1);
 }
 
@@ -318,8 +326,42 @@ depot_idle_trim(struct uma_zone *zone)
 			continue;
 		}
 		mtx_unlock(&zdom->lock);
-		depot_shrink_to(zone, d, target);
+		(void)depot_shrink_to(zone, d, target, ~0ul);
 		if (zone->keg != NULL)
 			keg_drain(zone->keg, d, false);
 	}
+}
+
+/* ---- decay: see decay.c ------------------------------------------------------------------------------------ */
+
+void
+depot_decay_period(struct uma_zone *zone)
+{
+	for (unsigned d = 0; d < uma_ndomains; d++) {
+		struct uma_zdomain *zdom = &zone->domain[d];
+
+		mtx_lock(&zdom->lock);
+		zdom->due = zdom->low;
+		zdom->low = zdom->nitems;
+		mtx_unlock(&zdom->lock);
+	}
+}
+
+/* Up to `max` buckets of what is due; 0: nothing is. `due` is the tending thread's alone. */
+unsigned long
+depot_decay(struct uma_zone *zone, unsigned long max)
+{
+	unsigned long done = 0;
+
+	for (int d = 0; d < (int)uma_ndomains; d++) {
+		struct uma_zdomain *zdom = &zone->domain[d];
+
+		for (; zdom->due > 0 && done < max; done++) {
+			long gone =
+			    depot_shrink_to(zone, d, MAX(nitems_of(zone, d) - zdom->due, 0), 1);
+
+			zdom->due = gone > 0 ? zdom->due - gone : 0;
+		}
+	}
+	return (done);
 }

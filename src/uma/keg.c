@@ -9,12 +9,36 @@
  *  - M_USE_RESERVE may take any domain's.
  * Items in buckets are not part of it.
  *
+ * CEILING. Free slabs are caches (page.h). One that the ceiling has no room for is destroyed by the
+ * free that emptied it, unless the reserve needs it.
+ *
  * The lock of a keg domain guards its lists, counts and the bits of its slabs. It is never held
- * across a back end, init or fini.
+ * across a back end, init or fini, nor for longer than DRAIN_BATCH slabs take to be unlinked.
  */
 #include "uma/slab.h"
 
 /* ---- lists ------------------------------------------------------------------------------------------ */
+
+/*
+ * A free slab is part of the caches, and may be refused its place there when they are at their ceiling
+ * (false). One that is made or kept on purpose has its place.
+ */
+static bool
+slab_count(struct uma_keg *keg, struct slab *slab, bool force)
+{
+	if (!keg_is_counted(keg) || (slab->flags & UMA_SLAB_BOOT) != 0)
+		return (true);
+	if (force)
+		page_cache_force(ptoa(keg->ppera));
+	return (force || page_cache_charge(ptoa(keg->ppera)));
+}
+
+static void
+slab_uncount(struct uma_keg *keg, struct slab *slab)
+{
+	if (keg_is_counted(keg) && (slab->flags & UMA_SLAB_BOOT) == 0)
+		page_cache_drop(ptoa(keg->ppera));
+}
 
 /* Take an item off a slab; its domain is locked. */
 static void *
@@ -23,8 +47,11 @@ slab_alloc_item(struct uma_keg *keg, struct slab *slab)
 	struct uma_kdomain *dom = &keg->domain[slab->domain];
 	unsigned i = slab_first(slab);
 
-	if (slab->nfree == keg->ipers)
+	if (slab->nfree == keg->ipers) {
 		count_add(&dom->free_slabs, -1ul);
+		dom->low = MIN(dom->low, dom->free_slabs);
+		slab_uncount(keg, slab);
+	}
 	slab_clear(slab, i);
 	slab->nfree--;
 	count_add(&dom->free_items, -1ul);
@@ -33,7 +60,33 @@ slab_alloc_item(struct uma_keg *keg, struct slab *slab)
 	return (slab_item(keg, slab, i));
 }
 
+/* Free slabs of this domain that the reserve needs: D26772. Locked. */
+static unsigned long
+slabs_for_reserve(const struct uma_keg *keg, const struct uma_kdomain *dom)
+{
+	unsigned long partial = dom->free_items - dom->free_slabs * keg->ipers;
+
+	if (partial >= keg->reserve || FAULT(drain_ignores_reserve))
+		return (0);
+	return (MIN(howmany(keg->reserve - partial, keg->ipers), dom->free_slabs));
+}
+
+/* A free slab leaves its lists and counts, its place in the caches apart. Locked. */
 static void
+slab_leave(struct uma_keg *keg, struct slab *slab)
+{
+	struct uma_kdomain *dom = &keg->domain[slab->domain];
+
+	list_remove(&slab->link);
+	if ((keg->flags & ZF_HASH) != 0)
+		keg_hash_remove(keg, slab);
+	count_add(&dom->free_slabs, -1ul);
+	count_add(&dom->free_items, -(unsigned long)keg->ipers);
+	count_add(&dom->pages, -(unsigned long)keg->ppera);
+}
+
+/* An item comes back. True: its slab is free, off all lists, and to be destroyed (the ceiling). */
+static bool
 slab_free_item(struct uma_keg *keg, struct slab *slab, unsigned i)
 {
 	struct uma_kdomain *dom = &keg->domain[slab->domain];
@@ -45,10 +98,18 @@ slab_free_item(struct uma_keg *keg, struct slab *slab, unsigned i)
 		count_add(&dom->free_slabs, 1);
 		list_remove(&slab->link);
 		list_push(&dom->free, &slab->link);
+		if (likely(slab_count(keg, slab, false)))
+			return (false);
+		if (slabs_for_reserve(keg, dom) < dom->free_slabs) {
+			slab_leave(keg, slab);
+			return (true);
+		}
+		(void)slab_count(keg, slab, true);
 	} else if (slab->nfree == 1) {
 		list_remove(&slab->link);
 		list_push(&dom->part, &slab->link);
 	}
+	return (false);
 }
 
 /* A new slab becomes its domain's. Returns with the domain locked. */
@@ -68,6 +129,7 @@ slab_enter(struct uma_keg *keg, struct slab *slab)
 	count_add(&dom->pages, keg->ppera);
 	count_add(&dom->free_items, keg->ipers);
 	count_add(&dom->free_slabs, 1);
+	(void)slab_count(keg, slab, true);
 }
 
 /* ---- fetch -------------------------------------------------------------------------------------------- */
@@ -304,7 +366,11 @@ keg_release(struct uma_zone *zone, void **store, int n)
 			core_warn("uma: zone %s: double free of %p: ignored", zone->name, store[i]);
 			continue;
 		}
-		slab_free_item(keg, slab, at);
+		if (unlikely(slab_free_item(keg, slab, at))) {
+			mtx_unlock(held);
+			held = NULL;
+			slab_destroy(keg, slab);
+		}
 	}
 	if (held != NULL)
 		mtx_unlock(held);
@@ -327,48 +393,50 @@ keg_add_slab(struct uma_keg *keg, int domain, int flags, bool *hopeless)
 
 /* ---- drain ---------------------------------------------------------------------------------------------- */
 
-/* Free slabs of this domain that the reserve needs: D26772. Locked. */
+#define DRAIN_BATCH 16 /* slabs that leave the lists while the domain is locked once */
+
+/* Up to DRAIN_BATCH free slabs, the coldest first, off the lists; returns how many. */
 static unsigned long
-slabs_for_reserve(const struct uma_keg *keg, const struct uma_kdomain *dom)
+take_free_slabs(struct uma_keg *keg, struct uma_kdomain *dom, unsigned long max, struct list *gone)
 {
-	unsigned long partial = dom->free_items - dom->free_slabs * keg->ipers;
+	unsigned long n = 0, keep;
 
-	if (partial >= keg->reserve || FAULT(drain_ignores_reserve))
-		return (0);
-	return (MIN(howmany(keg->reserve - partial, keg->ipers), dom->free_slabs));
-}
-
-static void
-keg_drain_domain(struct uma_keg *keg, int domain)
-{
-	struct uma_kdomain *dom = &keg->domain[domain];
-	struct list gone;
-	struct slab *slab;
-	unsigned long keep;
-
-	if (atomic_load_relaxed(&dom->free_slabs) == 0)
-		return;
-	list_init(&gone);
 	mtx_lock(&dom->lock);
 	keep = slabs_for_reserve(keg, dom);
-	LIST_EACH_SAFE (l, &dom->free) {
-		slab = list_entry(l, struct slab, link);
+	for (struct list *l = dom->free.prev, *before; l != &dom->free; l = before) {
+		struct slab *slab = list_entry(l, struct slab, link);
+
+		before = l->prev;
 		if ((slab->flags & UMA_SLAB_BOOT) != 0)
 			continue;
-		if (dom->free_slabs <= keep)
+		if (dom->free_slabs <= keep || n == MIN(max, DRAIN_BATCH))
 			break;
-		list_remove(&slab->link);
-		list_push(&gone, &slab->link);
-		if ((keg->flags & ZF_HASH) != 0)
-			keg_hash_remove(keg, slab);
-		count_add(&dom->free_slabs, -1ul);
-		count_add(&dom->free_items, -(unsigned long)keg->ipers);
-		count_add(&dom->pages, -(unsigned long)keg->ppera);
+		slab_uncount(keg, slab);
+		slab_leave(keg, slab);
+		list_append(gone, &slab->link);
+		n++;
 	}
+	dom->low = MIN(dom->low, dom->free_slabs);
 	mtx_unlock(&dom->lock);
+	return (n);
+}
 
-	for (struct list *l = list_pop(&gone); l != NULL; l = list_pop(&gone))
-		slab_destroy(keg, list_entry(l, struct slab, link));
+/* At most `max` of a domain's free slabs go; what others free meanwhile is theirs. */
+static unsigned long
+keg_drain_domain(struct uma_keg *keg, int domain, unsigned long max)
+{
+	struct uma_kdomain *dom = &keg->domain[domain];
+	unsigned long done = 0, n;
+	struct list gone;
+
+	max = MIN(max, atomic_load_relaxed(&dom->free_slabs));
+	list_init(&gone);
+	while (done < max && (n = take_free_slabs(keg, dom, max - done, &gone)) > 0) {
+		done += n;
+		for (struct list *l = list_pop(&gone); l != NULL; l = list_pop(&gone))
+			slab_destroy(keg, list_entry(l, struct slab, link));
+	}
+	return (done);
 }
 
 /*
@@ -382,7 +450,43 @@ keg_drain(struct uma_keg *keg, int domain, bool end)
 		return;
 	for (int d = 0; d < (int)uma_ndomains; d++)
 		if (domain == UMA_ANYDOMAIN || domain == d)
-			keg_drain_domain(keg, d);
+			(void)keg_drain_domain(keg, d, ~0ul);
+}
+
+/* ---- decay: see decay.c ---------------------------------------------------------------------------------- */
+
+void
+keg_decay_period(struct uma_keg *keg)
+{
+	for (unsigned d = 0; d < uma_ndomains; d++) {
+		struct uma_kdomain *dom = &keg->domain[d];
+
+		mtx_lock(&dom->lock);
+		dom->due = dom->low;
+		dom->low = dom->free_slabs;
+		mtx_unlock(&dom->lock);
+	}
+}
+
+/* Up to `max` slabs of what is due; 0: nothing is. `due` is the tending thread's alone. */
+unsigned long
+keg_decay(struct uma_keg *keg, unsigned long max)
+{
+	unsigned long done = 0;
+
+	if ((keg->flags & UMA_ZONE_NOFREE) != 0)
+		return (0);
+	for (unsigned d = 0; d < uma_ndomains && done < max; d++) {
+		struct uma_kdomain *dom = &keg->domain[d];
+		unsigned long n = MIN(dom->due, max - done), got;
+
+		if (n == 0)
+			continue;
+		got = keg_drain_domain(keg, (int)d, n);
+		dom->due = got < n ? 0 : dom->due - got;
+		done += got;
+	}
+	return (done);
 }
 
 unsigned long

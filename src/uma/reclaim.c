@@ -112,6 +112,24 @@ uma_reclaim(int req)
 }
 
 static void
+reclaim_if_plain(struct uma_zone *zone, void *arg)
+{
+	if (zone_is_plain(zone))
+		reclaim_one(zone, arg);
+}
+
+/* The same of zones without callbacks: from requests that may not sleep, in no callback's way. */
+void
+uma_reclaim_plain(int req)
+{
+	struct pass pass = { req, UMA_ANYDOMAIN, false };
+
+	uma_each_zone(reclaim_if_plain, &pass);
+	pass.last = true;
+	bucket_zones_each(reclaim_one, &pass);
+}
+
+static void
 empty_if_waited(struct uma_zone *zone, void *arg)
 {
 	(void)arg;

@@ -98,6 +98,7 @@ uma_startup3(void)
 	uma_stage = UMA_RUNNING;
 	page_reclaim_hook = uma_pressure;
 	page_timer_hook = uma_timeout;
+	page_decay_hook = decay_round;
 }
 
 /* From now on uma_zdestroy() does nothing that only costs time (R16). */
@@ -123,6 +124,7 @@ uma_fork_child(void)
 	smr_fork_child();
 	LIST_EACH (l, &uma_zones)
 		forget_threads(list_entry(l, struct uma_zone, link));
+	decay_fork_child();
 }
 
 /* The line size that UMA_ALIGN_CACHE means; set before the zones that use it. */

@@ -112,6 +112,8 @@ struct uma_kdomain {
 	unsigned long pages;      /* of all its slabs */
 	unsigned long free_items; /* in all its slabs */
 	unsigned long free_slabs; /* on `free` */
+	unsigned long low;        /* least of free_slabs in this decay period */
+	unsigned long due;        /* slabs that the decay is giving back */
 };
 
 struct uma_keg {
@@ -159,6 +161,8 @@ struct uma_zdomain {
 	long bimin;               /* least nitems since the current batch of allocations began */
 	long wss;                 /* working set estimate, items */
 	long limin;               /* long-time average of what was never wanted */
+	long low;                 /* least of nitems in this decay period */
+	long due;                 /* items that the decay is giving back */
 	uint32_t timin;           /* periods without a miss */
 	smr_seq_t seq;            /* first->seq, readable without the lock */
 };
@@ -251,6 +255,8 @@ int keg_import(struct uma_zone *zone, void **store, int max, int domain, bool st
 void keg_release(struct uma_zone *zone, void **store, int n);
 bool keg_add_slab(struct uma_keg *keg, int domain, int flags, bool *hopeless);
 void keg_drain(struct uma_keg *keg, int domain, bool end);
+void keg_decay_period(struct uma_keg *keg);
+unsigned long keg_decay(struct uma_keg *keg, unsigned long max);
 void keg_switch_backend(struct uma_keg *keg, const struct uma_backend *from);
 unsigned long keg_pages(const struct uma_keg *keg);
 struct slab *keg_slab_of(struct uma_keg *keg, const void *item);
@@ -298,6 +304,8 @@ void zdomain_update_wss(struct uma_zdomain *zdom);
 void zone_shrink_buckets(struct uma_zone *zone);
 void depot_reclaim(struct uma_zone *zone, int domain, bool drain);
 void depot_idle_trim(struct uma_zone *zone);
+void depot_decay_period(struct uma_zone *zone);
+unsigned long depot_decay(struct uma_zone *zone, unsigned long max);
 
 /* ---- cross.c ---- */
 void cross_sort(struct uma_zone *zone, struct uma_bucket *bucket, void *udata);
@@ -325,7 +333,16 @@ void zone_set_parts(struct uma_zone *zone);
 void zone_boot(struct uma_zone *zone, struct uma_keg *keg, const char *name, size_t size);
 extern struct uma_zone *uma_zone_of_zones, *uma_zone_of_kegs;
 
+/* ---- decay.c ---- */
+extern struct list *decay_cursor; /* uma_zones_lock: the zone that the round looks at next */
+void decay_tend(struct uma_zone *zone, int flags);
+void decay_round(void);
+void decay_fork_child(void);
+/* May memory of this zone go from any context: does nobody's callback run, and no lock matter? */
+bool zone_is_plain(const struct uma_zone *zone);
+
 /* ---- reclaim.c ---- */
+void uma_reclaim_plain(int req);
 void uma_tend(int flags);
 void uma_pressure(enum page_pressure level, int domain);
 
@@ -348,6 +365,16 @@ static inline bool
 zone_cpu_used(const struct uma_zone *zone, unsigned cpu)
 {
 	return ((atomic_load_relaxed(&zone->cpus[cpu / 32]) >> (cpu % 32)) & 1);
+}
+
+/*
+ * Are its free slabs caches, in the sense of the ceiling? Not those of what the core itself is made
+ * of, nor what is never given back.
+ */
+static inline bool
+keg_is_counted(const struct uma_keg *keg)
+{
+	return ((keg->flags & (UMA_ZONE_VM | UMA_ZONE_NOFREE | ZF_BUCKET | ZF_INTERNAL)) == 0);
 }
 
 static inline bool

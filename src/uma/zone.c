@@ -375,6 +375,8 @@ unpublish(struct uma_zone *zone)
 	zone->dying = true;
 	while (zone->refs != 0 && !FAULT(destroy_against_reclaim))
 		(void)waitq_sleep(&zone_left, &uma_zones_lock, zone->refs, 0);
+	if (decay_cursor == &zone->link)
+		decay_cursor = zone->link.next;
 	list_remove(&zone->link);
 	if (zone->keg != NULL)
 		zone->keg->nzones--;

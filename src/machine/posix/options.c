@@ -11,6 +11,9 @@
 #define SIZES                                                            \
 	(sizeof(void *) == 4 ? "a size from 1M to 2G (suffixes K, M, G)" \
 			     : "a size from 1M to 4T (suffixes K, M, G, T)")
+#define CACHES                                                      \
+	(sizeof(void *) == 4 ? "a size up to 2G (suffixes K, M, G)" \
+			     : "a size up to 4T (suffixes K, M, G, T)")
 #define BOOLS "alone, or 0 or 1"
 
 /* A word of the list, or the value after its '='; not terminated. */
@@ -120,6 +123,28 @@ parse_bool(struct word value, void *field, size_t max)
 	return (value.text == NULL || value.len == 1) && (*(bool *)field || word_is(value, "0"));
 }
 
+/* Milliseconds, or -1. */
+static bool
+parse_decay(struct word value, void *field, size_t max)
+{
+	uint64_t ms = 0;
+
+	*(int *)field = -1;
+	if (word_is(value, "-1"))
+		return (true);
+	if (!word_number(value, max, false, &ms))
+		return (false);
+	*(int *)field = (int)ms;
+	return (true);
+}
+
+static bool
+parse_size(struct word value, void *field, size_t max)
+{
+	(void)max;
+	return (word_number(value, MAX_MEMORY, true, field));
+}
+
 static bool
 parse_text(struct word value, void *field, size_t max)
 {
@@ -144,6 +169,12 @@ static const struct option options[] = {
 	{ "daemon", OPTION_DAEMON, FIELD(shape.daemon), BOOLS, parse_bool, 0 },
 	{ "pin", OPTION_PIN, FIELD(shape.pin), BOOLS, parse_bool, 0 },
 	{ "rseq", OPTION_RSEQ, FIELD(rseq), BOOLS, parse_bool, 0 },
+	{ "decay", OPTION_DECAY, FIELD(decay), "milliseconds up to a day, 0 at once, -1 never",
+	    parse_decay, 86400000 },
+	{ "ceiling", OPTION_CEILING, FIELD(ceiling), CACHES, parse_size, 0 },
+	{ "limit", OPTION_LIMIT, FIELD(limit), SIZES, parse_physmem, 0 },
+	{ "pressure", OPTION_PRESSURE, FIELD(pressure), "auto, 0, or a folder's name", parse_text,
+	    OPTIONS_PATH },
 	{ "stats", OPTION_STATS, FIELD(stats), "a file name of at most 255 characters", parse_text,
 	    OPTIONS_PATH },
 };
@@ -177,7 +208,8 @@ parse_word(struct machine_options *o, const char **why, struct word w)
 		return (0);
 	}
 	return (refuse(o, why, w,
-	    "unknown; known are shape physmem kva cpus domains debug daemon pin rseq stats"));
+	    "unknown; known are shape physmem kva cpus domains debug daemon pin rseq decay "
+	    "ceiling limit pressure stats"));
 }
 
 /* ---- the list --------------------------------------------------------------------------------------- */

@@ -9,6 +9,10 @@
  *	debug daemon pin   also debug=0 and so on
  *	rseq=0             per-CPU caches under locks (for debuggers that single-step)
  *	stats=FILE         where a run saves its statistics at exit
+ *	decay=MS           free memory goes back after so long; 0 at once, -1 never
+ *	ceiling=SIZE       most that all caches hold; 0 nothing
+ *	limit=SIZE         memory in use beyond which there is pressure
+ *	pressure=WHERE     sources of pressure: auto, 0 (none), or a folder with a cgroup's files
  */
 #ifndef POSIX_OPTIONS_H
 #define POSIX_OPTIONS_H
@@ -28,7 +32,11 @@ enum machine_option {
 	OPTION_DAEMON = 0x040,
 	OPTION_PIN = 0x080,
 	OPTION_RSEQ = 0x100,
-	OPTION_STATS = 0x200
+	OPTION_STATS = 0x200,
+	OPTION_DECAY = 0x400,
+	OPTION_CEILING = 0x800,
+	OPTION_LIMIT = 0x1000,
+	OPTION_PRESSURE = 0x2000
 };
 
 struct machine_options {
@@ -36,6 +44,10 @@ struct machine_options {
 	struct machine_shape shape; /* fields that were given; others are 0 */
 	bool rseq;                  /* true if not given */
 	char stats[OPTIONS_PATH];
+	int decay;        /* ms; -1 never */
+	uint64_t ceiling; /* bytes */
+	uint64_t limit;   /* bytes; 0 none */
+	char pressure[OPTIONS_PATH];
 	char why[160]; /* the line that *why points to */
 };
 

@@ -11,8 +11,14 @@
 #include "machine/percpu.h"
 #include "options.h"
 
-#define POSIX_PHYS_BASE  ((vm_paddr_t)16 << 20) /* physical memory starts at 16 MB */
-#define POSIX_MAX_FRAMES 0x40000000ull          /* frames a table word can name, with room */
+#define POSIX_PHYS_BASE ((vm_paddr_t)16 << 20) /* physical memory starts at 16 MB */
+/*
+ * A second: a page that is wanted again sooner costs a fault (about a microsecond with its zeroing),
+ * which a rate of one in a second hides, while what a burst leaves behind is gone before an
+ * operator looks at the process.
+ */
+#define POSIX_DECAY_MS   1000
+#define POSIX_MAX_FRAMES 0x40000000ull /* frames a table word can name, with room */
 
 /* Words of thread_state.machine[]. */
 enum {

@@ -59,6 +59,17 @@ machine_default_shape(struct machine_shape *shape, const char **why)
 	return (0);
 }
 
+void
+machine_default_giveback(struct machine_giveback *g)
+{
+	const struct machine_options *o = &posix_options;
+
+	g->decay_ms = o->given & OPTION_DECAY ? o->decay : POSIX_DECAY_MS;
+	g->ceiling =
+	    o->given & OPTION_CEILING ? (unsigned long)MIN(o->ceiling, (uint64_t)~0ul) : ~0ul;
+	g->limit = o->limit;
+}
+
 static int
 check_shape(const struct machine_shape *shape, const char **why)
 {

@@ -79,6 +79,12 @@ machine_now(void)
 	return (sim_now());
 }
 
+uint64_t
+machine_now_coarse(void)
+{
+	return (machine_now());
+}
+
 static uint64_t
 step_at(uint64_t time)
 {
@@ -392,4 +398,11 @@ uint64_t
 sim_hash(void)
 {
 	return (sim.hash);
+}
+
+/* Nobody but the core wants the pages: the watermarks see to those who do. */
+void
+machine_default_giveback(struct machine_giveback *g)
+{
+	*g = (struct machine_giveback){ .decay_ms = -1, .ceiling = ~0ul };
 }

@@ -58,3 +58,16 @@ machine_now(void)
 
 	return ((low >> 24) + (high << 8) + 1); /* 0 means "no time" to the core */
 }
+
+uint64_t
+machine_now_coarse(void)
+{
+	return (machine_now());
+}
+
+/* Nobody but the core wants the pages: the watermarks see to those who do. */
+void
+machine_default_giveback(struct machine_giveback *g)
+{
+	*g = (struct machine_giveback){ .decay_ms = -1, .ceiling = ~0ul };
+}
