@@ -67,6 +67,13 @@ REAL(void, vm_page_free_bulk, const vm_paddr_t *pa, unsigned n)
 	__real_vm_page_free_bulk(pa, n);
 }
 
+REAL(void, vm_page_free_unmapped, const vm_paddr_t *pa, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		shadow_pages_in(page_of_paddr(pa[i]), 1);
+	__real_vm_page_free_unmapped(pa, n);
+}
+
 /* ---- waiting for pages ------------------------------------------------------------------------------- */
 
 static struct call
