@@ -77,6 +77,65 @@ int cooper_set_decay(int ms);
 unsigned long cooper_set_ceiling(unsigned long bytes);
 unsigned long cooper_cached(void); /* bytes that all caches hold now, as the ceiling counts them */
 
+/* ---- pressure -------------------------------------------------------------------------------------------
+ * What says that memory is short, inside or outside of this program, becomes one of these levels:
+ * pages against their watermarks; a cgroup's (v2) memory.events, .high, .max and memory.pressure, or the
+ * system's PSI (see the option pressure=WHERE); a limit in bytes; the program's own function. A level
+ * rises at once and falls a step a second. Each rise, and each event, runs a pass: handlers, then zones
+ * (low: down to working sets; medium: all caches but the CPUs'; critical: those, too), and free pages go
+ * back at once.
+ *
+ * Sources are looked at by requests that miss the per-CPU caches, at most ten times a second; by the
+ * page daemon's thread, if there is one; and when the program says so.
+ */
+enum cooper_pressure_level {
+	COOPER_PRESSURE_NONE,
+	COOPER_PRESSURE_LOW,
+	COOPER_PRESSURE_MEDIUM,
+	COOPER_PRESSURE_CRITICAL
+};
+
+struct cooper_pressure {
+	enum cooper_pressure_level level;
+	int domain;        /* of whose pages; -1: all */
+	uint64_t wanted;   /* bytes that would end it; 0: unknown, as much as is cheap */
+	uint64_t deadline; /* monotonic ns: who is not done by then should return */
+};
+
+/*
+ * fn is called in each pass, before the zones give back, with what is wanted. It frees what it can,
+ * without sleeping for memory or for a lock that somebody may hold while he waits for memory. It runs in
+ * the thread that makes the pass, one pass at a time; never in a request that may not sleep: such a
+ * pass is made up for by the next that may. The caller owns *h, which stays until it is unregistered.
+ * Unregistering waits for a running pass: not from a handler.
+ */
+struct cooper_lowmem_handler {
+	void (*fn)(const struct cooper_pressure *p, void *arg);
+	void *arg;
+	void *own[8]; /* Cooper's */
+};
+void cooper_lowmem_register(struct cooper_lowmem_handler *h);
+void cooper_lowmem_unregister(struct cooper_lowmem_handler *h);
+
+/* Look at all sources now, and act. May sleep. Returns the level. */
+enum cooper_pressure_level cooper_pressure_poll(void);
+enum cooper_pressure_level cooper_pressure_level(void); /* as last seen */
+/*
+ * A descriptor for the program's own event loop: readable (POLLIN) when it may pay to poll. It stays
+ * open, the same one for each call; -1: the machine has no source that can tell. Not for a forked child.
+ */
+int cooper_pressure_fd(void);
+
+/* There is pressure when this program's pages reach so many bytes; 0: no limit. Returns the old one. */
+uint64_t cooper_set_limit(uint64_t bytes);
+
+/*
+ * A source of the program's own: called at each look, from any thread, one at a time, in requests too; it
+ * does not sleep or allocate. Returns the level and, through *wanted, bytes. NULL: none.
+ */
+typedef enum cooper_pressure_level cooper_pressure_source_t(uint64_t *wanted, void *arg);
+void cooper_set_pressure_source(cooper_pressure_source_t *fn, void *arg);
+
 /*
  * Failure injection: let the k-th NOWAIT request that the core makes of itself from now on fail
  * (k = 1 the next one), once; 0 disarms. Returns how many such requests were seen since the last

@@ -58,6 +58,20 @@ struct machine_giveback {
 };
 void machine_default_giveback(struct machine_giveback *g);
 
+/*
+ * What the machine's sources say of memory outside of the core, now: a level (0 none .. 3 critical),
+ * the bytes wanted (0: unknown), whether something has happened since the last look. False: there is no
+ * source. Looks at files: some microseconds. One thread at a time.
+ */
+struct machine_pressure {
+	unsigned level;
+	uint64_t wanted;
+	bool event;
+};
+bool machine_pressure_read(struct machine_pressure *p);
+int machine_pressure_fd(void);      /* readable when it may pay to look; -1: there is none */
+bool machine_pressure_wanted(void); /* do the options leave the sources on? */
+
 /* Memory segments; returns how many (at most max). */
 unsigned machine_segments(struct machine_segment *seg, unsigned max);
 
@@ -70,6 +84,18 @@ void machine_kva(vm_offset_t *base, vm_size_t *size);
  * part of the segments (or has been cut from them).
  */
 void *machine_boot_alloc(vm_size_t bytes, vm_size_t align);
+
+/*
+ * Where the core's memory is: views of pages, and tables. Fixed in place, may grow; size 0: unused. For
+ * who asks the host what of it is resident.
+ */
+#define MACHINE_REGIONS 32
+struct machine_region {
+	vm_offset_t base;
+	vm_size_t size; /* atomic */
+	bool pages;     /* of the page array's pages; else tables and boot memory */
+};
+extern struct machine_region machine_regions[MACHINE_REGIONS];
 
 /* ---- pages and mappings ------------------------------------------------------------------------
  * A page's memory is reached through the direct map, if the shape has one and the page is not

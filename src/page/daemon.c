@@ -15,6 +15,7 @@
 
 #define RETRY_MIN     1000000ull   /* ns: the interval after a fruitful pass, with sleepers */
 #define RETRY_MAX     128000000ull /* ns: and the longest */
+#define PRESSURE_LOOK 250000000ull /* ns between the thread's looks at sources of pressure */
 #define FAIL_SKIP_MAX 1023u        /* failures ignored between fruitless passes, at most */
 
 CORE_STATE void (*page_reclaim_hook)(enum page_pressure level, int domain);
@@ -29,6 +30,8 @@ struct page_daemon {
 	uint32_t wanted;      /* mask of domains that ask for a pass */
 	uint64_t passes;      /* ended */
 	unsigned long gained; /* by the last one */
+	struct cooper_pressure
+	    asked; /* who asked for a pass with more than a level: the running one's */
 };
 CORE_STATE static struct page_daemon daemon;
 
@@ -167,6 +170,7 @@ run_pass(int domain, enum page_pressure level)
 			settle(&page_domains[i], gained);
 	mtx_lock(&vm_lock);
 	daemon.running = false;
+	daemon.asked = (struct cooper_pressure){ 0 };
 	daemon.passes++;
 	daemon.gained = gained;
 	(void)waitq_wake_all(&daemon.over);
@@ -269,6 +273,46 @@ page_daemon_look(void)
 	mtx_unlock(&vm_lock);
 }
 
+/*
+ * What the watermarks want: the pages up to the target; in as much time as a waiter's first interval.
+ * Within a pass.
+ */
+struct cooper_pressure
+page_daemon_asked(enum page_pressure level, int domain)
+{
+	struct cooper_pressure p = daemon.asked;
+
+	if (p.deadline != 0)
+		return (p);
+	p = (struct cooper_pressure){ .level = (enum cooper_pressure_level)level,
+		.domain = domain,
+		.deadline = machine_now() + RETRY_MAX };
+	for (unsigned i = 0; i < page_ndomains(); i++) {
+		const struct page_domain *d = &page_domains[i];
+		uint32_t avail = atomic_load_relaxed(&d->free);
+
+		if ((domain < 0 || (unsigned)domain == i) && avail < d->target)
+			p.wanted += ptoa(d->target - avail);
+	}
+	return (p);
+}
+
+unsigned long
+page_daemon_pass_for(const struct cooper_pressure *p)
+{
+	enum page_pressure level = (enum page_pressure)p->level;
+
+	if (machine_thread_state()->in_reclaim)
+		return (0);
+	mtx_lock(&vm_lock);
+	while (daemon.running) /* it was not asked for this */
+		(void)waitq_sleep(&daemon.over, &vm_lock, 0, 0);
+	daemon.running = true;
+	daemon.asked = *p;
+	mtx_unlock(&vm_lock);
+	return (run_pass(p->domain, level));
+}
+
 /* When does the thread look after the decay next? A shorter time than a millisecond is one. */
 static uint64_t
 decay_after(uint64_t now)
@@ -293,6 +337,14 @@ decay_when_due(uint64_t due)
 	return (decay_after(machine_now()));
 }
 
+/* The thread looks at the sources of pressure itself: it is there for programs that are idle. */
+static uint64_t
+pressure_at(void)
+{
+	return (
+	    atomic_load_relaxed(&page_pressure_on) ? machine_now() + PRESSURE_LOOK : UINT64_MAX);
+}
+
 static void
 daemon_thread(void *arg)
 {
@@ -302,7 +354,8 @@ daemon_thread(void *arg)
 	(void)arg;
 	for (;;) {
 		bool waiters;
-		uint32_t wanted = await_work(MIN(timer, decay), retry, &waiters);
+		uint32_t wanted =
+		    await_work(MIN(MIN(timer, decay), pressure_at()), retry, &waiters);
 		unsigned long gained = 0;
 
 		for (int domain = 0; wanted >> domain != 0; domain++)
@@ -313,6 +366,8 @@ daemon_thread(void *arg)
 		interval = gained > 0 || !waiters ? RETRY_MIN : MIN(interval * 2, RETRY_MAX);
 		retry = machine_now() + interval;
 		decay = decay_when_due(decay);
+		if (atomic_load_relaxed(&page_pressure_on))
+			page_pressure_tend(machine_now(), true);
 		if (machine_now() >= timer) {
 			void (*hook)(void) = page_timer_hook;
 
@@ -331,6 +386,8 @@ page_fork_child(void)
 	mtx_lock(&vm_lock);
 	restart = daemon.present;
 	daemon.present = daemon.running = false;
+	daemon.asked = (struct cooper_pressure){ 0 };
+	page_pressure_fork_child();
 	daemon.wanted = 0;
 	wait_fork_child_locked();
 	mtx_unlock(&vm_lock);

@@ -244,6 +244,21 @@ extern void (*page_decay_hook)(void);
 /* The decay time has changed: the daemon's thread looks at it. */
 void page_daemon_look(void);
 
+/* ---- pressure.c: what is short outside of the core --------------------------------------------------- */
+
+extern bool page_pressure_on; /* is there a source? atomic */
+/* A pass for who may not sleep: UMA's zones without callbacks, filled in from above. */
+extern void (*page_plain_hook)(enum page_pressure level);
+void page_pressure_start(bool files, uint64_t limit);
+/* From slow requests, with no lock held; now: machine_now_coarse(). */
+void page_pressure_tend(uint64_t now, bool sleep);
+void page_pressure_fork_child(void);
+/* What level is `used` of the limit `most`, where it was `now`? */
+enum page_pressure page_pressure_of_limit(uint64_t used, uint64_t most, enum page_pressure now);
+/* A pass for p; what the running one was asked for. */
+unsigned long page_daemon_pass_for(const struct cooper_pressure *p);
+struct cooper_pressure page_daemon_asked(enum page_pressure level, int domain);
+
 /* ---- statistics ---------------------------------------------------------------------------------------- */
 struct page_domain_stat {
 	/* Pages. */

@@ -17,6 +17,7 @@ giveback_start(void)
 	machine_default_giveback(&g);
 	(void)cooper_set_decay(g.decay_ms);
 	atomic_store_relaxed(&page_cache_most, g.ceiling);
+	page_pressure_start(machine_pressure_wanted(), g.limit);
 }
 
 unsigned long

@@ -267,6 +267,8 @@ stats_collect(struct stats_collector *c, const struct stats_visitor *out)
 	c->ndamage = 0;
 	c->totals = (struct stats_totals){ 0 };
 	c->front = (struct stats_type){ 0 };
+	c->memory = (struct stats_memory){ 0 };
+	c->slab_pages = c->boot_pages = c->boot_counted = 0;
 	for (unsigned i = 0; c->cpus != NULL && i < COOPER_MAXCPU; i++)
 		c->cpus[i] = (struct stats_cpu){ .cpu = i };
 	c->process.word = c->head.word;
@@ -275,8 +277,8 @@ stats_collect(struct stats_collector *c, const struct stats_visitor *out)
 	if (!collect_shape(c))
 		stats_damaged(
 		    c, STATS_SHAPE, "the shape at %p cannot be read", (const void *)c->head.shape);
-	if (c->sections &
-	    (STATS_BIT(ZONES) | STATS_BIT(TYPES) | STATS_BIT(CPUS) | STATS_BIT(TOTALS))) {
+	if (c->sections & (STATS_BIT(ZONES) | STATS_BIT(TYPES) | STATS_BIT(CPUS) |
+			      STATS_BIT(TOTALS) | STATS_BIT(MEMORY))) {
 		stats_collect_zones(c);
 		stats_collect_types(c);
 	}
@@ -289,6 +291,8 @@ stats_collect(struct stats_collector *c, const struct stats_visitor *out)
 	if (c->sections & STATS_BIT(WAITS))
 		collect_waits(c);
 	collect_cpus(c);
+	if (c->sections & STATS_BIT(MEMORY))
+		stats_collect_memory(c);
 	stats_emit(c, STATS_TOTALS, &c->totals);
 	for (unsigned i = 0; i < c->ndamage; i++)
 		stats_emit(c, STATS_DAMAGE, &c->damage[i]);

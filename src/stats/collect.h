@@ -7,6 +7,9 @@
 
 #include "stats/stats.h"
 
+struct uma_zone;
+struct uma_keg;
+
 #define STATS_MAXWALK 100000 /* more elements than any list of a working core has */
 
 /* Copy a whole object of the target. */
@@ -50,5 +53,8 @@ void stats_collect_zones(struct stats_collector *c);
 void stats_collect_types(struct stats_collector *c);
 void stats_collect_arenas(struct stats_collector *c);
 void stats_collect_domains(struct stats_collector *c);
+void stats_memory_zone(
+    struct stats_collector *c, const struct uma_zone *z, const struct uma_keg *keg);
+void stats_collect_memory(struct stats_collector *c);
 
 #endif

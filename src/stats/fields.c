@@ -154,6 +154,31 @@ static const struct stats_field cpu_fields[] = {
 	NUM(stats_cpu, cpu, STATS_KEY),
 	NUM(stats_cpu, cached, STATS_SUM),
 	NUM(stats_cpu, cached_bytes, STATS_SUM),
+	NUM(stats_cpu, memory, STATS_SUM),
+};
+
+static const struct stats_field memory_domain_fields[] = {
+	NUM(stats_memory_domain, domain, STATS_KEY),
+	NUM(stats_memory_domain, depot_caches, STATS_SUM),
+	NUM(stats_memory_domain, slab_free, STATS_SUM),
+	NUM(stats_memory_domain, page_cache, STATS_SUM),
+};
+static const struct stats_kind memory_domain_kind =
+    KIND("domain", stats_memory_domain, memory_domain_fields, false);
+
+static const struct stats_field memory_fields[] = {
+	NUM(stats_memory, live, STATS_SUM),
+	NUM(stats_memory, large, STATS_SUM),
+	NUM(stats_memory, cpu_caches, STATS_SUM),
+	NUM(stats_memory, depot_caches, STATS_SUM),
+	NUM(stats_memory, slab_free, STATS_SUM),
+	NUM(stats_memory, page_cache, STATS_SUM),
+	NUM(stats_memory, metadata, STATS_SUM),
+	NUM(stats_memory, fragmentation, STATS_SUM),
+	NUM(stats_memory, unaccounted, STATS_SUM),
+	NUM(stats_memory, untouched, STATS_SUM),
+	NUM(stats_memory, resident, STATS_SUM),
+	ARRAY(stats_memory, domain, ndomains, &memory_domain_kind),
 };
 
 static const struct stats_field totals_fields[] = {
@@ -180,6 +205,7 @@ const struct stats_kind stats_kinds[STATS_SECTIONS] = {
 	[STATS_CHANNELS] = KIND("channels", stats_channel, channel_fields, false),
 	[STATS_WAITS] = KIND("waits", stats_wait, wait_fields, false),
 	[STATS_CPUS] = KIND("cpus", stats_cpu, cpu_fields, false),
+	[STATS_MEMORY] = KIND("memory", stats_memory, memory_fields, true),
 	[STATS_TOTALS] = KIND("totals", stats_totals, totals_fields, true),
 	[STATS_DAMAGE] = KIND("damage", stats_damage, damage_fields, false),
 };

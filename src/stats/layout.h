@@ -20,7 +20,8 @@
 	STATS_LAYOUT_OF(STATS_LAYOUT_OF(STATS_LAYOUT_OF(STATS_LAYOUT_OF( \
 	STATS_LAYOUT_OF(STATS_LAYOUT_OF(STATS_LAYOUT_OF(STATS_LAYOUT_OF( \
 	STATS_LAYOUT_OF(STATS_LAYOUT_OF(STATS_LAYOUT_OF(STATS_LAYOUT_OF( \
-	STATS_LAYOUT_OF(2166136261u, \
+	STATS_LAYOUT_OF(STATS_LAYOUT_OF(2166136261u, \
+	struct cooper_stats_root), \
 	struct uma_zone), struct uma_zdomain), struct uma_keg), struct uma_kdomain), \
 	struct percpu), struct vmem), struct vmem_btag), struct page_domain), \
 	struct malloc_type), struct malloc_type_stats), struct waitq), struct waiter), \

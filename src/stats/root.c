@@ -17,4 +17,6 @@ __attribute__((visibility("default"), used)) const struct cooper_stats_root coop
 	.types = &malloc_types,
 	.domains = page_domains,
 	.vm_waits = vm_waits,
+	.uma_total = &uma_total,
+	.regions = machine_regions,
 };

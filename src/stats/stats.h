@@ -104,6 +104,18 @@ struct stats_wait {
 
 struct stats_cpu {
 	uint64_t cpu, cached, cached_bytes; /* items in this CPU's caches of all zones */
+	uint64_t memory;                    /* its part of stats_memory.cpu_caches */
+};
+
+/* Where the memory is, bytes: see memory.c for the equation. */
+struct stats_memory_domain {
+	uint64_t domain, depot_caches, slab_free, page_cache;
+};
+struct stats_memory {
+	uint64_t live, large, cpu_caches, depot_caches, slab_free, page_cache, metadata;
+	uint64_t fragmentation, unaccounted, untouched, resident;
+	uint64_t ndomains;
+	struct stats_memory_domain domain[COOPER_MAXDOMAIN];
 };
 
 struct stats_totals {
@@ -156,6 +168,7 @@ enum stats_section {
 	STATS_CHANNELS,
 	STATS_WAITS,
 	STATS_CPUS,
+	STATS_MEMORY,
 	STATS_TOTALS,
 	STATS_DAMAGE,
 	STATS_SECTIONS
@@ -175,6 +188,7 @@ union stats_record {
 	struct stats_channel channel;
 	struct stats_wait wait;
 	struct stats_cpu cpu;
+	struct stats_memory memory;
 	struct stats_totals totals;
 	struct stats_damage damage;
 };
@@ -201,6 +215,8 @@ struct cooper_stats_root {
 	struct malloc_type *const *types;
 	const struct page_domain *domains;
 	const uint64_t *vm_waits;
+	const unsigned long *uma_total;
+	const struct machine_region *regions;
 };
 extern const struct cooper_stats_root cooper_stats_root;
 
@@ -217,6 +233,8 @@ struct stats_visitor {
 struct stats_collector {
 	stats_peek_t *peek;
 	void *peek_arg;
+	/* How many of these bytes of the target have memory behind them; NULL: nobody knows. */
+	bool (*resident)(void *peek_arg, uintptr_t base, uint64_t bytes, uint64_t *out);
 	uintptr_t root;               /* the target's cooper_stats_root */
 	uint64_t now;                 /* the target's machine_now(), for ages; 0: ages are 0 */
 	unsigned sections;            /* 1 << enum stats_section of those wanted */
@@ -229,6 +247,9 @@ struct stats_collector {
 	unsigned ncpus, ndomains, ndamage;
 	struct stats_totals totals;
 	struct stats_type front; /* what the malloc zones have served */
+	struct stats_memory memory;
+	uint64_t slab_pages, boot_pages,
+	    boot_counted; /* of zones; on start-up memory; and not metadata */
 	struct stats_damage damage[4];
 	union stats_record record;
 };

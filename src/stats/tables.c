@@ -237,6 +237,52 @@ wait_row(const struct stats_wait *w, stats_print_t *print, void *arg)
 	say(&t, print, arg);
 }
 
+/* ---- the equation ------------------------------------------------------------------------------ */
+
+static const char memory_head[] = "MEMORY                    BYTES";
+
+static void
+memory_row(const struct stats_memory *m, stats_print_t *print, void *arg)
+{
+	const struct {
+		const char *name;
+		uint64_t bytes;
+	} term[] = { { "live", m->live }, { "+ large", m->large },
+		{ "+ CPU caches", m->cpu_caches }, { "+ depots", m->depot_caches },
+		{ "+ free in slabs", m->slab_free }, { "+ page cache", m->page_cache },
+		{ "+ metadata", m->metadata }, { "+ fragmentation", m->fragmentation },
+		{ "+ unaccounted", m->unaccounted }, { "- untouched", m->untouched },
+		{ "= resident", m->resident } };
+	struct text t = { .len = 0 };
+
+	for (unsigned i = 0; i < nitems(term); i++) {
+		add(&t, "%-16s", term[i].name);
+		add_number(&t, 15, term[i].bytes);
+		say(&t, print, arg);
+	}
+	for (unsigned d = 0; m->ndomains > 1 && d < m->ndomains; d++) {
+		add(&t, "  domain %llu: %llu in depots, %llu free in slabs, %llu page cache",
+		    (unsigned long long)m->domain[d].domain,
+		    (unsigned long long)m->domain[d].depot_caches,
+		    (unsigned long long)m->domain[d].slab_free,
+		    (unsigned long long)m->domain[d].page_cache);
+		say(&t, print, arg);
+	}
+}
+
+static const char cpu_head[] = "CPU        CACHED          BYTES";
+
+static void
+cpu_row(const struct stats_cpu *c, stats_print_t *print, void *arg)
+{
+	struct text t = { .len = 0 };
+
+	add(&t, "%-4llu", (unsigned long long)c->cpu);
+	add_number(&t, 13, c->cached);
+	add_number(&t, 15, c->memory);
+	say(&t, print, arg);
+}
+
 static void
 damage_row(const struct stats_damage *d, stats_print_t *print, void *arg)
 {
@@ -258,6 +304,8 @@ stats_table_head(enum stats_section s, stats_print_t *print, void *arg)
 		[STATS_DOMAINS] = domain_head,
 		[STATS_CHANNELS] = channel_head,
 		[STATS_WAITS] = wait_head,
+		[STATS_CPUS] = cpu_head,
+		[STATS_MEMORY] = memory_head,
 	};
 
 	if (heads[s] != NULL)
@@ -286,10 +334,16 @@ stats_table_row(enum stats_section s, const void *record, stats_print_t *print, 
 	case STATS_WAITS:
 		wait_row(record, print, arg);
 		break;
+	case STATS_CPUS:
+		cpu_row(record, print, arg);
+		break;
+	case STATS_MEMORY:
+		memory_row(record, print, arg);
+		break;
 	case STATS_DAMAGE:
 		damage_row(record, print, arg);
 		break;
-	default: /* process, shape, CPUs and totals have no table */
+	default: /* process, shape and totals have no table */
 		break;
 	}
 }

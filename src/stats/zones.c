@@ -43,6 +43,9 @@ collect_parts(struct stats_collector *c, const struct uma_zone *z, struct stats_
 		if (c->cpus != NULL) {
 			c->cpus[cpu].cached += cached;
 			c->cpus[cpu].cached_bytes += cached * z->size;
+			if (z->keg != NULL &&
+			    (z->flags & (UMA_ZONE_VM | ZF_BUCKET | ZF_INTERNAL | ZF_OWNALLOC)) == 0)
+				c->cpus[cpu].memory += cached * z->size;
 		}
 	}
 	r->free += r->cpu_cached;
@@ -80,8 +83,10 @@ collect_keg(struct stats_collector *c, const struct uma_zone *z, struct stats_zo
 	r->per_slab = keg.ipers;
 	r->slab_pages = keg.ppera;
 	r->reserve = keg.reserve;
-	if (r->secondary)
+	if (r->secondary) {
+		stats_memory_zone(c, z, &keg);
 		return;
+	}
 	for (unsigned d = 0; d < r->ndomains; d++) {
 		struct uma_kdomain kd;
 
@@ -95,6 +100,7 @@ collect_keg(struct stats_collector *c, const struct uma_zone *z, struct stats_zo
 		r->keg_free += kd.free_items;
 	}
 	r->free += r->keg_free;
+	stats_memory_zone(c, z, &keg);
 }
 
 /* A size class of malloc: what it has served is the libc front's, see types.c. */

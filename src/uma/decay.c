@@ -188,15 +188,19 @@ decay_tend(struct uma_zone *zone, int flags)
 {
 	int32_t ms = atomic_load_relaxed(&page_decay_ms);
 	bool sleep = (flags & M_WAITOK) != 0;
+	bool watch = atomic_load_relaxed(&page_pressure_on);
 	uint64_t now;
 
-	if (ms < 0 || (zone->flags & (UMA_ZONE_VM | ZF_BUCKET | ZF_INTERNAL | ZF_CACHE)) != 0)
+	if ((ms < 0 && !watch) ||
+	    (zone->flags & (UMA_ZONE_VM | ZF_BUCKET | ZF_INTERNAL | ZF_CACHE)) != 0)
 		return;
-	if (ms == 0) {
+	if (ms == 0)
 		at_once(zone, sleep);
-		return;
-	}
 	now = machine_now_coarse();
+	if (watch && uma_stage == UMA_RUNNING)
+		page_pressure_tend(now, sleep);
+	if (ms <= 0)
+		return;
 	if (!atomic_load_relaxed(&round) &&
 	    now - atomic_load_relaxed(&began) < (uint64_t)ms * 1000000)
 		return;

@@ -143,23 +143,33 @@ zone_empty_waited(void)
 	uma_each_zone(empty_if_waited, NULL);
 }
 
+static const int request_for[] = {
+	[PRESSURE_NONE] = UMA_RECLAIM_TRIM,
+	[PRESSURE_LOW] = UMA_RECLAIM_TRIM,
+	[PRESSURE_MIN] = UMA_RECLAIM_DRAIN,
+	[PRESSURE_SEVERE] = UMA_RECLAIM_DRAIN_CPU,
+};
+
 /* The page daemon's last word: see page_reclaim_hook. */
 void
 uma_pressure(enum page_pressure level, int domain)
 {
-	static const int request[] = {
-		[PRESSURE_NONE] = UMA_RECLAIM_TRIM,
-		[PRESSURE_LOW] = UMA_RECLAIM_TRIM,
-		[PRESSURE_MIN] = UMA_RECLAIM_DRAIN,
-		[PRESSURE_SEVERE] = UMA_RECLAIM_DRAIN_CPU,
-	};
-	int req = request[level];
+	int req = request_for[level];
 
 	if (uma_avail() < 0) {
 		req = UMA_RECLAIM_DRAIN_CPU;
 		domain = UMA_ANYDOMAIN;
 	}
 	uma_reclaim_domain(req, domain);
+}
+
+/* See page_plain_hook: the same for who may not sleep. */
+void
+uma_pressure_plain(enum page_pressure level)
+{
+	machine_thread_state()->in_reclaim = true;
+	uma_reclaim_plain(request_for[level]);
+	machine_thread_state()->in_reclaim = false;
 }
 
 /* ---- the timer ---------------------------------------------------------------------------------------------- */

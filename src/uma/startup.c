@@ -99,6 +99,7 @@ uma_startup3(void)
 	page_reclaim_hook = uma_pressure;
 	page_timer_hook = uma_timeout;
 	page_decay_hook = decay_round;
+	page_plain_hook = uma_pressure_plain;
 }
 
 /* From now on uma_zdestroy() does nothing that only costs time (R16). */

@@ -343,6 +343,7 @@ bool zone_is_plain(const struct uma_zone *zone);
 
 /* ---- reclaim.c ---- */
 void uma_reclaim_plain(int req);
+void uma_pressure_plain(enum page_pressure level);
 void uma_tend(int flags);
 void uma_pressure(enum page_pressure level, int domain);
 

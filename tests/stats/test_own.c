@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include "harness.h"
+#include "page/page.h"
 #include "stats/posix/save.h"
 #include <cooper/malloc.h>
 #include <cooper/uma.h>
@@ -202,6 +203,97 @@ types_are_counted(void **state)
 	assert_int_equal(f.type.memuse, 0);
 }
 
+/* ---- the equation --------------------------------------------------------------------------------- */
+
+static struct stats_memory memory;
+static uint64_t cpu_memory;
+
+static void
+see_memory(void *arg, enum stats_section s, const void *record)
+{
+	(void)arg;
+	if (s == STATS_MEMORY)
+		memory = *(const struct stats_memory *)record;
+	if (s == STATS_CPUS)
+		cpu_memory += ((const struct stats_cpu *)record)->memory;
+}
+
+static void
+look_at_memory(void)
+{
+	static struct stats_cpu cpus[COOPER_MAXCPU];
+	struct stats_visitor out = { see_memory, NULL };
+	pid_t pid = getpid();
+	struct stats_collector c = { .peek = stats_peek_pid,
+		.peek_arg = &pid,
+		.resident = stats_resident_pid,
+		.root = (uintptr_t)&cooper_stats_root,
+		.cpus = cpus,
+		.sections = STATS_BIT(MEMORY) | STATS_BIT(CPUS) };
+	uint64_t depots = 0, slabs = 0, cache = 0;
+
+	cpu_memory = 0;
+	assert_null(stats_collect(&c, &out));
+	assert_int_equal(memory.live + memory.large + memory.cpu_caches + memory.depot_caches +
+			     memory.slab_free + memory.page_cache + memory.metadata +
+			     memory.fragmentation + memory.unaccounted - memory.untouched,
+	    memory.resident);
+	for (unsigned d = 0; d < memory.ndomains; d++) {
+		depots += memory.domain[d].depot_caches;
+		slabs += memory.domain[d].slab_free;
+		cache += memory.domain[d].page_cache;
+	}
+	assert_int_equal(cpu_memory, memory.cpu_caches);
+	assert_int_equal(depots, memory.depot_caches);
+	assert_int_equal(slabs, memory.slab_free);
+	assert_int_equal(cache, memory.page_cache);
+}
+
+/* What each term is about goes there, by as much; and the host knows of nothing else. */
+static void
+the_equation_sums(void **state)
+{
+	struct stats_memory before;
+	static void *some[4000];
+	uma_zone_t z = uma_zcreate("equation", 1000, NULL, NULL, NULL, NULL, UMA_ALIGN_PTR, 0);
+	char *block;
+
+	(void)state;
+	uma_reclaim(UMA_RECLAIM_DRAIN_CPU);
+	(void)page_discard_free(~0ul);
+	look_at_memory();
+	before = memory;
+	for (unsigned i = 0; i < nitems(some); i++) {
+		some[i] = uma_zalloc(z, M_WAITOK);
+		assert_non_null(some[i]);
+		memset(some[i], 1, 1000);
+	}
+	look_at_memory();
+	assert_int_equal(memory.live - before.live, 4000 * 1000);
+	assert_true(memory.resident - before.resident >= 4000 * 1000);
+	assert_true(memory.unaccounted < 64 * PAGE_SIZE);
+	before = memory;
+	for (unsigned i = 0; i < nitems(some); i++)
+		uma_zfree(z, some[i]);
+	look_at_memory();
+	assert_int_equal(before.live - memory.live, 4000 * 1000);
+	assert_int_equal(memory.cpu_caches + memory.depot_caches + memory.slab_free -
+			     before.cpu_caches - before.depot_caches - before.slab_free,
+	    4000 * 1000);
+	before = memory;
+	block = cooper_malloc(1 << 20, M_TEST, M_WAITOK);
+	look_at_memory();
+	assert_in_range(memory.large - before.large, 1 << 20, (1 << 20) + 64 * PAGE_SIZE);
+	assert_true(memory.untouched - before.untouched >= (1 << 20) - PAGE_SIZE);
+	memset(block, 1, 1 << 20);
+	look_at_memory();
+	assert_true(memory.resident - before.resident >= 1 << 20);
+	assert_in_range(memory.untouched + 64 * PAGE_SIZE - before.untouched, 0, 128 * PAGE_SIZE);
+	assert_true(memory.unaccounted < 64 * PAGE_SIZE);
+	cooper_free(block, M_TEST);
+	uma_zdestroy(z);
+}
+
 /* ---- tables ------------------------------------------------------------------------------------ */
 
 static void
@@ -317,5 +409,5 @@ vforked_child_saves_nothing(void **state)
 
 TEST_MAIN(cmocka_unit_test(zone_counters_are_exact), cmocka_unit_test(arena_is_what_vmem_says),
     cmocka_unit_test(imports_and_parents), cmocka_unit_test(types_are_counted),
-    cmocka_unit_test(tables_are_printed), cmocka_unit_test(saves_count_nothing_twice),
-    cmocka_unit_test(vforked_child_saves_nothing))
+    cmocka_unit_test(the_equation_sums), cmocka_unit_test(tables_are_printed),
+    cmocka_unit_test(saves_count_nothing_twice), cmocka_unit_test(vforked_child_saves_nothing))

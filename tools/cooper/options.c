@@ -19,7 +19,8 @@
 #define MAX_HANG     86400
 
 static const char known[] =
-    "--shape --physmem --kva --cpus --domains --debug --stats --progress --hang --help";
+    "--shape --physmem --kva --cpus --domains --debug --decay --ceiling --limit --pressure "
+    "--stats --progress --hang --help";
 
 /* Add what --name value said as a word, after asking the parser about it. */
 static void
@@ -101,6 +102,10 @@ from_command_line(int argc, char **argv, struct run_options *o)
 		{ "kva", required_argument, NULL, 'k' },
 		{ "cpus", required_argument, NULL, 'c' },
 		{ "domains", required_argument, NULL, 'd' },
+		{ "decay", required_argument, NULL, 'x' },
+		{ "ceiling", required_argument, NULL, 'x' },
+		{ "limit", required_argument, NULL, 'x' },
+		{ "pressure", required_argument, NULL, 'x' },
 		{ "debug", no_argument, NULL, 'D' },
 		{ "stats", required_argument, NULL, 'S' },
 		{ "progress", no_argument, NULL, 'P' },
@@ -118,6 +123,7 @@ from_command_line(int argc, char **argv, struct run_options *o)
 		case 'k':
 		case 'c':
 		case 'd':
+		case 'x':
 			add_word(o, longs[index].name, optarg);
 			break;
 		case 'D':

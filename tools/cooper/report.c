@@ -89,12 +89,12 @@ report_tables(const struct merged *m, unsigned sections, bool details, FILE *to)
 		struct printer p = { to,
 			m->images > 1 && largest[s].head != NULL ? largest[s].head : "" };
 
-		if ((sections & 1u << s) == 0 || (s == STATS_DAMAGE && m->count[s] == 0))
+		if ((sections & 1u << s) == 0 || s == STATS_TOTALS ||
+		    (s == STATS_CPUS && sections == STATS_ALL) ||
+		    ((s == STATS_DAMAGE || s == STATS_MEMORY) && m->count[s] == 0))
 			continue;
-		if (s != STATS_CPUS && s != STATS_TOTALS) {
-			fputc('\n', to);
-			stats_table_head(s, print_line, &p);
-		}
+		fputc('\n', to);
+		stats_table_head(s, print_line, &p);
 		for (size_t i = 0; i < m->count[s]; i++)
 			table_row(m, s, &m->records[s][i], details, to);
 		if (s == STATS_WAITS && m->count[s] == 0)

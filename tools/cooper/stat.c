@@ -61,6 +61,7 @@ read_process(const char *text, unsigned sections, struct merged *m)
 	pid_t pid = parse_pid(text);
 	struct stats_collector c = { .peek = stats_peek_pid,
 		.peek_arg = &pid,
+		.resident = stats_resident_pid,
 		.max_tags = MAX_TAGS,
 		.sections = sections,
 		.cpus = cpus };
@@ -91,7 +92,7 @@ stat_command(int argc, char **argv)
 	int which;
 
 	opterr = 0;
-	while ((which = getopt_long(argc, argv, ":zmvwh", longs, NULL)) != -1) {
+	while ((which = getopt_long(argc, argv, ":zmvweh", longs, NULL)) != -1) {
 		switch (which) {
 		case 'z':
 			sections |= STATS_BIT(ZONES);
@@ -106,6 +107,9 @@ stat_command(int argc, char **argv)
 		case 'w':
 			sections |= STATS_BIT(CHANNELS) | STATS_BIT(WAITS);
 			break;
+		case 'e':
+			sections |= STATS_BIT(MEMORY) | STATS_BIT(CPUS);
+			break;
 		case 'j':
 			json = true;
 			break;
@@ -113,7 +117,7 @@ stat_command(int argc, char **argv)
 			help_command("stat");
 			return (0);
 		default:
-			refuse_option("stat", argv, which, "-z -m -v -w --json --help");
+			refuse_option("stat", argv, which, "-z -m -v -w -e --json --help");
 		}
 	}
 	if (argc - optind != 1)

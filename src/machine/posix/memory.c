@@ -40,8 +40,22 @@ static struct view direct_view, window_view;
 static unsigned long *touched;          /* a bit a frame: memory in the direct map? */
 static struct machine_lock memory_lock; /* the marks; boot memory */
 static vm_offset_t boot_next, boot_end;
+POSIX_HIDDEN struct machine_region machine_regions[MACHINE_REGIONS]; /* 0, 1: the views */
+static uint32_t nregions = 2;
 
 /* ---- boot memory ---------------------------------------------------------------------------------- */
+
+/* What does not fit any more is not told of: a MiB of boot memory each, and few processes need a second. */
+static void
+region_add(vm_offset_t base, vm_size_t bytes)
+{
+	uint32_t i = atomic_fetch_add(&nregions, 1u);
+
+	if (i >= MACHINE_REGIONS)
+		return;
+	machine_regions[i].base = base;
+	atomic_store_release(&machine_regions[i].size, bytes);
+}
 
 static void *
 host_alloc(vm_size_t bytes)
@@ -53,6 +67,7 @@ host_alloc(vm_size_t bytes)
 		return (NULL);
 	/* Sparse tables: a huge page for each first touch would be most of a small process. */
 	madvise(p, bytes, MADV_NOHUGEPAGE);
+	region_add((vm_offset_t)p, bytes);
 	return (p);
 }
 
@@ -117,6 +132,10 @@ posix_memory_start(const struct machine_shape *shape, const char **why)
 	mem->kva_size = shape->kva_size;
 	direct_view = (struct view){ mem->direct, mem->direct_size, 0 };
 	window_view = (struct view){ mem->kva, mem->kva_size, 0 };
+	machine_regions[0] = (struct machine_region){ direct_view.base, 0, true };
+	/* The debug shape opens the window page by page, wherever: all of it is looked at. */
+	machine_regions[1] =
+	    (struct machine_region){ window_view.base, core_debug ? window_view.size : 0, true };
 	return (0);
 }
 
@@ -152,6 +171,7 @@ view_grow(struct view *v, vm_size_t end)
 		else if (posix_limit_later)
 			atomic_store_relaxed(&posix_limit_due, true);
 		atomic_store_release(&v->mark, mark);
+		atomic_store_release(&machine_regions[v == &window_view].size, mark);
 	}
 	machine_unlock(&memory_lock);
 }

@@ -71,3 +71,24 @@ machine_default_giveback(struct machine_giveback *g)
 {
 	*g = (struct machine_giveback){ .decay_ms = -1, .ceiling = ~0ul };
 }
+
+bool
+machine_pressure_wanted(void)
+{
+	return (false);
+}
+
+bool
+machine_pressure_read(struct machine_pressure *p)
+{
+	*p = (struct machine_pressure){ 0 };
+	return (false);
+}
+
+int
+machine_pressure_fd(void)
+{
+	return (-1);
+}
+
+struct machine_region machine_regions[MACHINE_REGIONS]; /* there is no host to be asked */

@@ -209,6 +209,7 @@ save(const char *path, const char *state)
 	char probe;
 	struct stats_collector c = { .peek = stats_peek_pid,
 		.peek_arg = &run.pid,
+		.resident = stats_resident_pid,
 		.root = (uintptr_t)&cooper_stats_root,
 		.now = machine_now(),
 		.max_tags = MAX_TAGS,

@@ -17,6 +17,8 @@
  * false, not a fault, also in our own process.
  */
 bool stats_peek_pid(void *arg, uintptr_t addr, void *buf, size_t len);
+/* stats_collector.resident of a process; arg as above. */
+bool stats_resident_pid(void *arg, uintptr_t base, uint64_t bytes, uint64_t *out);
 
 /*
  * Append this process's snapshot to the file as one line, with one write. Nothing is written when

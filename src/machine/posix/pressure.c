@@ -1,0 +1,285 @@
+/*
+ * Pressure as Linux tells it: this process's cgroup (v2) and PSI.
+ *
+ * FOLDER/memory.events, .current, .high, .max and .pressure; FOLDER is the cgroup's, or what the option
+ * pressure=FOLDER says: a test's or a supervisor's own files. Without a cgroup that has them, the
+ * system's /proc/pressure/memory. Files are opened for each look and closed again: a descriptor that
+ * stays would be one that the program does not know of. Only cooper_pressure_fd() keeps some, for
+ * who asks for it. A FIFO in memory.pressure's place tells by being written to.
+ *
+ * What it means:   low        current at 95 % of the nearer of high and max; PSI some avg10 >= 10
+ *                  medium     memory.high was met (events: high), or is passed; PSI full avg10 >= 5
+ *                  critical   memory.max was met (events: max, oom); PSI full avg10 >= 25
+ * and what is wanted is what brings `current` to 7/8 of the nearer one.
+ *
+ * The caller lets one thread at a time in (page/pressure.c). errno is left as it was.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "posix.h"
+
+#define PATH 512
+
+static char folder[PATH]; /* "": none */
+static bool found, any;   /* has been looked for; there is something to read */
+static uint64_t met_high, met_max;
+static bool met_known;
+static int events_fd = -1, psi_fd = -1, poll_fd = -1;
+static bool psi_is_fifo;
+
+static bool
+read_text(const char *path, char *buf, size_t size)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	ssize_t n = fd < 0 ? -1 : read(fd, buf, size - 1);
+
+	if (fd >= 0)
+		close(fd);
+	buf[n > 0 ? n : 0] = '\0';
+	return (n > 0);
+}
+
+static bool
+read_file(const char *name, char *buf, size_t size)
+{
+	char path[PATH + 32];
+
+	buf[0] = '\0';
+	if (folder[0] == '\0')
+		return (false);
+	core_snprintf(path, sizeof(path), "%s/%s", folder, name);
+	return (read_text(path, buf, size));
+}
+
+/* The number after `key` in text; `none` if there is none ("max"). */
+static uint64_t
+number_after(const char *text, const char *key, uint64_t none)
+{
+	const char *at = text;
+
+	while (*key != '\0' && (at = strstr(at, key)) != NULL && at != text && at[-1] != '\n' &&
+	       at[-1] != ' ')
+		at++;
+	if (at == NULL)
+		return (none);
+	at += strlen(key);
+	return (*at >= '0' && *at <= '9' ? strtoull(at, NULL, 10) : none);
+}
+
+/* ---- where ------------------------------------------------------------------------------------------ */
+
+static void
+find_own_cgroup(void)
+{
+	char text[2048], probe[64];
+	char *line, *end;
+
+	if (!read_text("/proc/self/cgroup", text, sizeof(text)))
+		return;
+	line = strncmp(text, "0::", 3) == 0 ? text : strstr(text, "\n0::");
+	if (line == NULL)
+		return;
+	line += line == text ? 3 : 4;
+	if ((end = strchr(line, '\n')) != NULL)
+		*end = '\0';
+	core_snprintf(folder, sizeof(folder), "/sys/fs/cgroup%s", line[1] == '\0' ? "" : line);
+	if (!read_file("memory.events", probe, sizeof(probe)))
+		folder[0] = '\0';
+}
+
+static void
+find(void)
+{
+	const struct machine_options *o = &posix_options;
+	char probe[128];
+
+	found = true;
+	if ((o->given & OPTION_PRESSURE) && strcmp(o->pressure, "0") == 0)
+		return;
+	if ((o->given & OPTION_PRESSURE) && strcmp(o->pressure, "auto") != 0)
+		core_snprintf(folder, sizeof(folder), "%s", o->pressure);
+	else
+		find_own_cgroup();
+	any = folder[0] != '\0' || read_text("/proc/pressure/memory", probe, sizeof(probe));
+}
+
+/* ---- what is told ------------------------------------------------------------------------------------- */
+
+static void
+rise(struct machine_pressure *p, unsigned level)
+{
+	p->level = MAX(p->level, level);
+}
+
+static void
+look_at_events(struct machine_pressure *p)
+{
+	char text[512];
+	uint64_t high, max;
+
+	if (!read_file("memory.events", text, sizeof(text)))
+		return;
+	high = number_after(text, "high ", 0);
+	max = number_after(text, "max ", 0) + number_after(text, "oom ", 0);
+	if (met_known && high > met_high) {
+		rise(p, 2);
+		p->event = true;
+	}
+	if (met_known && max > met_max) {
+		rise(p, 3);
+		p->event = true;
+	}
+	met_known = true;
+	met_high = high;
+	met_max = max;
+}
+
+static void
+look_at_use(struct machine_pressure *p)
+{
+	char text[64];
+	uint64_t high, max, now, most;
+
+	if (!read_file("memory.current", text, sizeof(text)))
+		return;
+	now = number_after(text, "", 0);
+	high = read_file("memory.high", text, sizeof(text)) ? number_after(text, "", UINT64_MAX)
+							    : UINT64_MAX;
+	max = read_file("memory.max", text, sizeof(text)) ? number_after(text, "", UINT64_MAX)
+							  : UINT64_MAX;
+	most = MIN(high, max);
+	if (most == UINT64_MAX)
+		return;
+	if (now >= most - most / 20)
+		rise(p, 1);
+	if (now >= high)
+		rise(p, 2);
+	if (now > most - most / 8)
+		p->wanted = now - (most - most / 8);
+}
+
+static void
+look_at_stalls(struct machine_pressure *p)
+{
+	char text[256];
+	const char *full;
+
+	if (psi_is_fifo)
+		return;
+	if (folder[0] != '\0' ? !read_file("memory.pressure", text, sizeof(text))
+			      : !read_text("/proc/pressure/memory", text, sizeof(text)))
+		return;
+	full = strstr(text, "full ");
+	if (number_after(text, "some avg10=", 0) >= 10)
+		rise(p, 1);
+	if (full != NULL && number_after(full, "full avg10=", 0) >= 5)
+		rise(p, number_after(full, "full avg10=", 0) >= 25 ? 3 : 2);
+}
+
+/* What the descriptors of cooper_pressure_fd() have to say; reading makes them silent again. */
+static void
+look_at_descriptors(struct machine_pressure *p)
+{
+	struct epoll_event e[2];
+	char text[512];
+	int n = poll_fd < 0 ? 0 : epoll_wait(poll_fd, e, 2, 0);
+
+	for (int i = 0; i < n; i++) {
+		if (e[i].data.fd == events_fd && pread(events_fd, text, sizeof(text), 0) < 0)
+			continue;
+		if (e[i].data.fd != psi_fd)
+			continue; /* what has happened, look_at_events() finds */
+		if (psi_is_fifo && read(psi_fd, text, sizeof(text)) <= 0)
+			continue;
+		rise(p, 2);
+		p->event = true;
+	}
+}
+
+bool
+machine_pressure_wanted(void)
+{
+	return (
+	    !(posix_options.given & OPTION_PRESSURE) || strcmp(posix_options.pressure, "0") != 0);
+}
+
+bool
+machine_pressure_read(struct machine_pressure *p)
+{
+	int saved = errno;
+
+	*p = (struct machine_pressure){ 0 };
+	if (!found)
+		find();
+	if (any) {
+		look_at_descriptors(p);
+		look_at_events(p);
+		look_at_use(p);
+		look_at_stalls(p);
+	}
+	errno = saved;
+	return (any);
+}
+
+/* ---- for a program's event loop ------------------------------------------------------------------------- */
+
+static void
+watch(int fd, uint32_t events)
+{
+	struct epoll_event e = { .events = events, .data = { .fd = fd } };
+
+	if (fd >= 0)
+		(void)epoll_ctl(poll_fd, EPOLL_CTL_ADD, fd, &e);
+}
+
+/* A fifth of a second's stall within two; whole two seconds are what anybody may ask for. */
+static void
+open_psi(void)
+{
+	static const char trigger[] = "some 200000 2000000";
+	char path[PATH + 32];
+	struct stat st;
+
+	core_snprintf(path, sizeof(path),
+	    folder[0] != '\0' ? "%s/memory.pressure" : "/proc/pressure/memory", folder);
+	psi_fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+	if (psi_fd < 0 || fstat(psi_fd, &st) != 0)
+		return;
+	psi_is_fifo = S_ISFIFO(st.st_mode);
+	if (!psi_is_fifo && (S_ISREG(st.st_mode) && folder[0] != '\0' && st.st_size > 0))
+		return; /* somebody's plain file: it is read, not written */
+	if (!psi_is_fifo && write(psi_fd, trigger, sizeof(trigger)) < 0) {
+		close(psi_fd);
+		psi_fd = -1;
+		return;
+	}
+	watch(psi_fd, psi_is_fifo ? EPOLLIN : EPOLLPRI);
+}
+
+int
+machine_pressure_fd(void)
+{
+	char path[PATH + 32];
+	int saved = errno;
+
+	if (!found)
+		find();
+	if (poll_fd >= 0 || !any)
+		return (poll_fd);
+	poll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (poll_fd >= 0) {
+		core_snprintf(path, sizeof(path), "%s/memory.events", folder);
+		events_fd = folder[0] == '\0' ? -1 : open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+		watch(events_fd, EPOLLPRI);
+		open_psi();
+	}
+	errno = saved;
+	return (poll_fd);
+}
