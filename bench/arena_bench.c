@@ -1,6 +1,7 @@
 /*
  * Arenas, measured: Cooper's beside two references (arena_ops.h) in one process, slice by slice in
- * turn, so that what else the machine does meets them alike. A row is the median of its slices.
+ * turn, so that what else the machine does meets them alike. A row is the median of its slices; a
+ * percentile, which whoever takes the processor in between ruins, the least.
  *
  * usage: arena_bench i386|amd64 [10k|100k|1m ...]     all three, if none is named
  *
@@ -71,6 +72,8 @@ ns_of(uint64_t t)
 	return (t <= tick_cost ? 0 : (double)(t - tick_cost) * ns_per_tick);
 }
 
+static double percentile(struct field *f, int kind);
+
 /* ---- rows ---------------------------------------------------------------------------------------------- */
 
 static void
@@ -82,10 +85,10 @@ print_row(const struct arena_ops *ops, const char *row, double value, const char
 }
 
 static double
-median(double *v, unsigned n)
+middle(double *v, bool least)
 {
-	qsort(v, n, sizeof(v[0]), by_value);
-	return (v[n / 2]);
+	qsort(v, SLICES, sizeof(v[0]), by_value);
+	return (v[least ? 0 : SLICES / 2]);
 }
 
 /* Slices in turn, from contenders that have a field each; fn gives a slice's figure. */
@@ -100,7 +103,7 @@ row(struct field *f, unsigned n, const char *name, double (*fn)(struct field *f,
 			v[i][s] = fn(&f[i], kind);
 	for (unsigned i = 0; i < n; i++)
 		if (kind < 0 || f[i].ops->xalloc != NULL)
-			print_row(f[i].ops, name, median(v[i], SLICES), "");
+			print_row(f[i].ops, name, middle(v[i], fn == percentile), "");
 }
 
 /* ---- churn ------------------------------------------------------------------------------------------------ */

@@ -2,11 +2,13 @@
  * Pairs to be counted: so many, of one kind, and nothing else that depends on their number. Who counts
  * runs it with two numbers and takes the difference, so that starting and ending fall out.
  *
- * usage: driver_count zone|malloc|arena PAIRS [stop]     stop: with SIGSTOP, before and after them
+ * usage: driver_count zone|malloc|arena|arena_plain|arena_shaped PAIRS [stop]     stop: with SIGSTOP, before and after them
  *
  *	zone	uma_zalloc and uma_zfree, 64 bytes
  *	malloc	malloc and free, 64 bytes, of whichever library is preloaded
  *	arena	vmem_alloc and vmem_free of a page from an arena's quantum caches
+ *	arena_plain	the same from an arena without
+ *	arena_shaped	vmem_xalloc and vmem_xfree of three pages, aligned to 16, among holes of many sizes
  */
 #define _GNU_SOURCE
 #include <sched.h>
@@ -100,6 +102,50 @@ arena_pairs_counted(unsigned long n)
 	stop();
 }
 
+static void
+arena_plain_pairs_counted(unsigned long n)
+{
+	vmem_t *arena = vmem_create("count", 1 << 20, 1 << 28, PAGE, 0, M_WAITOK);
+
+	arena_pairs(arena, WARM);
+	stop();
+	arena_pairs(arena, n);
+	stop();
+}
+
+#define HOLES 512
+
+__attribute__((noinline)) static void
+arena_shaped_pairs(vmem_t *arena, unsigned long n)
+{
+	vmem_addr_t addr = 0;
+
+	while (n-- > 0) {
+		if (vmem_xalloc(arena, 3 * PAGE, 16 * PAGE, 0, 0, VMEM_ADDR_MIN, VMEM_ADDR_MAX,
+			M_NOWAIT | M_BESTFIT, &addr) != 0)
+			abort();
+		vmem_xfree(arena, addr, 3 * PAGE);
+	}
+}
+
+static void
+arena_shaped_pairs_counted(unsigned long n)
+{
+	vmem_t *arena = vmem_create("count", 1 << 20, 1 << 28, PAGE, 0, M_WAITOK);
+	vmem_addr_t held[HOLES];
+
+	for (unsigned i = 0; i < HOLES; i++)
+		if (vmem_alloc(arena, (vmem_size_t)(i % 13 + 1) * PAGE, M_NOWAIT | M_FIRSTFIT,
+			&held[i]) != 0)
+			abort();
+	for (unsigned i = 0; i < HOLES; i += 2)
+		vmem_free(arena, held[i], (vmem_size_t)(i % 13 + 1) * PAGE);
+	arena_shaped_pairs(arena, WARM);
+	stop();
+	arena_shaped_pairs(arena, n);
+	stop();
+}
+
 /* On another CPU the caches would have to be filled once more, in the middle of the count. */
 static void
 stay_on_this_cpu(void)
@@ -118,7 +164,8 @@ main(int argc, char **argv)
 		const char *name;
 		void (*pairs)(unsigned long n);
 	} kinds[] = { { "zone", zone_pairs_counted }, { "malloc", malloc_pairs_counted },
-		{ "arena", arena_pairs_counted } };
+		{ "arena", arena_pairs_counted }, { "arena_plain", arena_plain_pairs_counted },
+		{ "arena_shaped", arena_shaped_pairs_counted } };
 	struct machine_shape shape = { .ncpus = 2,
 		.ndomains = 1,
 		.physmem = 256 << 20,
@@ -137,6 +184,7 @@ main(int argc, char **argv)
 		kinds[i].pairs(strtoul(argv[2], NULL, 10));
 		return (0);
 	}
-	fprintf(stderr, "usage: driver_count zone|malloc|arena PAIRS [stop]\n");
+	fprintf(stderr,
+	    "usage: driver_count zone|malloc|arena|arena_plain|arena_shaped PAIRS [stop]\n");
 	return (2);
 }

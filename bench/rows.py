@@ -49,6 +49,7 @@ DRIVERS = [
     Driver('empty_resident', 'malloc', ['start_up_resident', 'start_up_private']),
     Driver('empty_resident', 'malloc', ['first_malloc_resident', 'first_malloc_private'], ('malloc',)),
     Driver('driver_arena', 'cooper', ['arena_*']),
+    Driver('arena_bench', 'cooper', ['range_*'], shapes=('amd64',), most=1),
     Driver('driver_threads', 'malloc', ['threads_held', 'threads_purged'], shapes=('amd64',), most=3),
     Driver('driver_latency', 'cooper', [f'zone_latency_{how}_{what}' for how in ('quiet', 'draining')
                                         for what in ('p9999', 'worst')], most=3),

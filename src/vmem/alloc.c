@@ -287,7 +287,7 @@ qcache_of(vmem_t *vm, vmem_size_t size)
 static inline bool
 belongs_to_qcache(const vmem_t *vm, vmem_addr_t addr, vmem_size_t size)
 {
-	return (size <= vm->qcache_max && addr >= VMEM_ADDR_QCACHE_MIN && size != 0);
+	return (size - 1 < vm->qcache_max && addr >= VMEM_ADDR_QCACHE_MIN);
 }
 
 /*
@@ -317,8 +317,8 @@ take_plain(vmem_t *vm, vmem_size_t size, unsigned looks, int flags, bool cached,
 	return (bt != NULL);
 }
 
-int
-vmem_alloc(vmem_t *vm, vmem_size_t size, int flags, vmem_addr_t *addrp)
+static NOINLINE int
+alloc_checked(vmem_t *vm, vmem_size_t size, int flags, bool no_cache, vmem_addr_t *addrp)
 {
 	vmem_size_t rounded = vmem_roundup_size(vm, size);
 	unsigned policy = (unsigned)flags & M_VMEM_POLICY;
@@ -329,8 +329,7 @@ vmem_alloc(vmem_t *vm, vmem_size_t size, int flags, vmem_addr_t *addrp)
 	*addrp = 0;
 	if (unlikely((error = check_common(vm, "vmem_alloc", size, flags)) != 0))
 		return (error);
-	if (cached) {
-		/* Not with M_WAITOK: UMA would wait for ever on an arena that has address 0 alone (R23). */
+	if (cached && !no_cache) {
 		item = uma_zalloc(qcache_of(vm, size)->zone, M_NOWAIT | (flags & M_NOVM));
 		if (likely(item != NULL)) {
 			if (unlikely(core_debug))
@@ -357,6 +356,34 @@ vmem_alloc(vmem_t *vm, vmem_size_t size, int flags, vmem_addr_t *addrp)
 	}
 	if (unlikely(cached) && belongs_to_qcache(vm, *addrp, size))
 		qcache_adopt(vm, size);
+	return (0);
+}
+
+/* A request with flags that check_common() has nothing to say about, and that may empty a cache. */
+static inline bool
+simple_flags(unsigned flags)
+{
+	unsigned how = flags & (M_NOWAIT | M_WAITOK | M_USE_RESERVE | M_NOVM);
+
+	return (is_pow2(flags & M_VMEM_POLICY) && (how == M_NOWAIT || how == M_WAITOK));
+}
+
+/*
+ * Cached sizes come from their zone with nothing before and after. Whatever is not so simple takes the
+ * long way.
+ */
+int
+vmem_alloc(vmem_t *vm, vmem_size_t size, int flags, vmem_addr_t *addrp)
+{
+	void *item;
+
+	if (size - 1 >= vm->qcache_max || unlikely(core_debug || !simple_flags((unsigned)flags)))
+		return (alloc_checked(vm, size, flags, false, addrp));
+	/* Not with M_WAITOK: UMA would wait for ever on an arena that has address 0 alone (R23). */
+	item = uma_zalloc(qcache_of(vm, size)->zone, M_NOWAIT);
+	if (unlikely(item == NULL))
+		return (alloc_checked(vm, size, flags, true, addrp));
+	*addrp = (vmem_addr_t)item;
 	return (0);
 }
 
@@ -421,7 +448,7 @@ vmem_xfree(vmem_t *vm, vmem_addr_t addr, vmem_size_t size)
 void
 vmem_free(vmem_t *vm, vmem_addr_t addr, vmem_size_t size)
 {
-	if (!belongs_to_qcache(vm, addr, size)) {
+	if (unlikely(!belongs_to_qcache(vm, addr, size))) {
 		vmem_give(vm, addr, size, true);
 		return;
 	}

@@ -17,7 +17,7 @@ import tempfile
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..'))
 from tap import Tap
 
-PAIRS = ('zone', 'malloc', 'arena')
+PAIRS = ('zone', 'malloc', 'arena', 'arena_plain', 'arena_shaped')
 FEW, MANY = 2000, 12000
 MORE = 1.05
 COLLECTED = re.compile(r'Collected : (\d+)')
