@@ -57,11 +57,11 @@ bins_plain(vmem_t *vm, vmem_size_t size, unsigned looks, bool *sure)
 	vmem_size_t tightest = 0;
 
 	*sure = true;
-	for (; bin != BIN_NONE && best == NULL; bin = bins_first(vm, bin + 1)) {
+	for (; bin != BIN_NONE; bin = bins_first(vm, bin + 1)) {
 		unsigned left = looks;
 
 		bt = bt_at(vm, *bin_head(vm, bin));
-		if (bin < BIN_EXACT || (bin != own && looks == 1))
+		if (bin < BIN_EXACT || (bin != own && bt->bin_next == 0))
 			return (bt);
 		for (; bt != NULL && left > 0; bt = bt_get(vm, bt->bin_next), left--) {
 			vmem_size_t has = bt_size(vm, bt);
@@ -73,10 +73,11 @@ bins_plain(vmem_t *vm, vmem_size_t size, unsigned looks, bool *sure)
 			if ((tightest = has) == size)
 				return (bt);
 		}
-		*sure = *sure && bt == NULL;
+		if (best != NULL)
+			return (best);
+		*sure = bt == NULL; /* in the bins after its own each one fits */
 	}
-	*sure |= best != NULL;
-	return (best);
+	return (NULL);
 }
 
 vmem_size_t
