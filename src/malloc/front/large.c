@@ -8,9 +8,10 @@
  *	                   in which the next growth stays where it is. A move makes two mappings more, so
  *	                   there are at most GROWN_MAX such blocks at a time.
  *
- * What is kept is at most a sixteenth of what is in use, and KEEP_LEAST; where blocks are asked for
- * again that were given back for want of room, that doubles, up to KEEP_TOP. The oldest goes first, and
- * goes when it has not been asked for in KEEP_TIME. Memory pressure and malloc_trim() take all of it.
+ * Room for what is kept is KEEP_LEAST; where blocks are asked for again that were given back for want of
+ * room, it doubles, up to KEEP_TOP and to a sixteenth of what is in use or KEEP_SMALL. The oldest goes
+ * first, and goes when it has not been asked for in KEEP_TIME. Memory pressure and malloc_trim() take
+ * all of it.
  *
  * A kept block is nobody's: its page's code says so, so that freeing it twice is found. keep_lock
  * (rank TYPES) guards the list alone; kmem is called without it.
@@ -23,6 +24,7 @@
 
 #define KEEP_MOST  32
 #define KEEP_LEAST ((size_t)128 << 10)
+#define KEEP_SMALL ((size_t)2 << 20)
 #define KEEP_TOP   ((size_t)16 << 20)
 #define KEEP_BLOCK ((size_t)1 << 20)
 #define KEEP_TIME  (1000ull * 1000 * 1000) /* ns */
@@ -39,7 +41,7 @@ static struct mtx keep_lock;
 static struct kept kept[KEEP_MOST]; /* oldest first */
 static unsigned nkept;
 static size_t kept_bytes;
-static size_t keep_room = KEEP_LEAST; /* bytes that may be kept whatever is in use */
+static size_t keep_room = KEEP_LEAST; /* bytes that may be kept */
 static uint64_t missed; /* bit: a block of that step was given back for want of room */
 static size_t live;     /* bytes of large blocks in use: atomic */
 static uint32_t grown;  /* blocks that were moved: atomic */
@@ -124,7 +126,7 @@ static bool
 keep(void *p, size_t bytes)
 {
 	size_t most =
-	    MAX(MIN(atomic_load_relaxed(&live) / 16, KEEP_TOP), atomic_load_relaxed(&keep_room));
+	    MIN(atomic_load_relaxed(&keep_room), MAX(atomic_load_relaxed(&live) / 16, KEEP_SMALL));
 	uint64_t now = machine_now();
 	struct kept k;
 	bool done;
