@@ -5,6 +5,8 @@
 # what it makes is not what a build on glibc's malloc makes, or if anything hangs.
 set -euo pipefail
 export LC_ALL=C
+# The compiler itself, each time: what a cache had from the first build would not be compiled on Cooper.
+export CC=gcc CXX=g++ CCACHE_DISABLE=1
 cd "$(dirname "$0")/.."
 build=$(realpath "$1")
 scratch=$build/run

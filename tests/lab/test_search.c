@@ -386,6 +386,23 @@ shrinking_ends_with_its_points(void **state)
 
 /* ---- campaigns --------------------------------------------------------------------------------------- */
 
+/* Member by member: what lies between them is nobody's. */
+static bool
+equal(const struct lab_spec *a, const struct lab_spec *b)
+{
+	const struct machine_shape *x = &a->shape, *y = &b->shape;
+
+	return (
+	    a->scenario == b->scenario && a->page_shift == b->page_shift &&
+	    a->faults == b->faults && a->policy == b->policy &&
+	    a->plan.inject_at == b->plan.inject_at && a->plan.reclaim_at == b->plan.reclaim_at &&
+	    a->plan.reclaim_how == b->plan.reclaim_how && a->seed == b->seed &&
+	    a->small == b->small && a->max_steps == b->max_steps && a->tolerated == b->tolerated &&
+	    x->ncpus == y->ncpus && x->ndomains == y->ndomains && x->direct_map == y->direct_map &&
+	    x->debug == y->debug && x->daemon == y->daemon && x->pin == y->pin &&
+	    x->physmem == y->physmem && x->kva_size == y->kva_size);
+}
+
 static void
 variations_are_functions_of_their_number(void **state)
 {
@@ -399,7 +416,7 @@ variations_are_functions_of_their_number(void **state)
 		const struct lab_strategy *s = vary(&a, 7, n, &r);
 
 		assert_ptr_equal(s, vary(&b, 7, n, &r));
-		assert_memory_equal(&a, &b, sizeof(a));
+		assert_true(equal(&a, &b));
 		injected += a.plan.inject_at != 0;
 		reclaimed += a.plan.reclaim_at != 0;
 		shapes += a.shape.ncpus != 2;
