@@ -79,6 +79,8 @@ void json_print(json_t *json); /* on standard output; takes the reference */
 /* ---- files.c ---- */
 void file_must_be_writable(const char *command, const char *option, const char *path);
 void replay_must_be_writable(const char *command, const char *path);
+void page_must_be_writable(const char *command, const char *path);
+void file_must_be_regular(const char *command, const char *path); /* to be read */
 void replay_save(const char *path, const struct lab_spec *spec, const struct lab_schedule *schedule,
     const struct lab_result *result);
 char *replay_text(const struct lab_spec *spec, const struct lab_schedule *schedule,

@@ -23,29 +23,54 @@ file_must_be_writable(const char *command, const char *option, const char *path)
 			refuse("%s: --%s %s: %s", command, option, path, strerror(errno));
 		return;
 	}
+	if (errno != ENOENT || lstat(path, &st) == 0) /* a link to nothing is no new file */
+		refuse("%s: --%s %s: %s", command, option, path, strerror(errno));
 	copy = xprintf("%s", path);
 	if (access(dirname(copy), W_OK | X_OK) != 0)
 		refuse("%s: --%s %s: %s", command, option, path, strerror(errno));
 	free(copy);
 }
 
-/* A file of ours is replaced; anybody else's is not. */
-void
-replay_must_be_writable(const char *command, const char *path)
+/* A file of ours is replaced, and so is an empty one; anybody else's is not. */
+static void
+must_be_ours(
+    const char *command, const char *option, const char *path, const char *begin, const char *what)
 {
-	char begin[11];
+	char there[16];
 	FILE *file;
-	bool ours;
+	size_t n;
 
-	file_must_be_writable(command, "save", path);
+	file_must_be_writable(command, option, path);
 	file = fopen(path, "r");
 	if (file == NULL)
 		return;
-	ours = fread(begin, 1, sizeof(begin), file) == 0 ||
-	       memcmp(begin, "cooper-lab ", sizeof(begin)) == 0;
+	n = fread(there, 1, strlen(begin), file);
 	fclose(file);
-	if (!ours)
-		refuse("%s: --save %s: exists and is no replay file", command, path);
+	if (n != 0 && (n != strlen(begin) || memcmp(there, begin, n) != 0))
+		refuse("%s: --%s %s: exists and is no %s", command, option, path, what);
+}
+
+void
+replay_must_be_writable(const char *command, const char *path)
+{
+	must_be_ours(command, "save", path, "cooper-lab ", "replay file");
+}
+
+void
+page_must_be_writable(const char *command, const char *path)
+{
+	must_be_ours(command, "html", path, "<!doctype html>", "page");
+}
+
+void
+file_must_be_regular(const char *command, const char *path)
+{
+	struct stat st;
+
+	if (stat(path, &st) != 0)
+		refuse("%s: %s: %s", command, path, strerror(errno));
+	if (!S_ISREG(st.st_mode))
+		refuse("%s: %s: not a regular file", command, path);
 }
 
 void

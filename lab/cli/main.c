@@ -6,14 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include "lab/cli/cli.h"
+#include "tools/cooper/one_line.h"
 
 static void
 complain(const char *fmt, va_list ap)
 {
 	fflush(stdout);
 	fputs("cooper: lab ", stderr);
-	vfprintf(stderr, fmt, ap);
-	fputc('\n', stderr);
+	one_line(stderr, fmt, ap);
 }
 
 void

@@ -10,9 +10,11 @@
 static void
 read_run(const char *path, struct file_run *run)
 {
-	FILE *from = fopen(path, "r");
+	FILE *from;
 	const char *why;
 
+	file_must_be_regular("replay", path);
+	from = fopen(path, "r");
 	if (from == NULL)
 		refuse("replay: %s: %s", path, strerror(errno));
 	if (!file_read(from, run, &why))
@@ -69,7 +71,7 @@ replay_command(int argc, char **argv)
 		refuse("replay: --from %" PRIu64 " comes after --to %" PRIu64, a.from, a.to);
 	read_run(a.rest[0], &run);
 	if (a.html != NULL)
-		file_must_be_writable("replay", "html", a.html);
+		page_must_be_writable("replay", a.html);
 	report = report_make(&run.spec, &run.schedule);
 	result = *report_result(report);
 	must_be_the_same(a.rest[0], &run, &result);

@@ -236,7 +236,7 @@ run_command(int argc, char **argv)
 	o.html = a.html;
 	replay_must_be_writable("run", o.save);
 	if (o.html != NULL)
-		file_must_be_writable("run", "html", o.html);
+		page_must_be_writable("run", o.html);
 	args_shape("run", &a);
 	if (a.search.schedules == 0 && a.search.kind != SEARCH_EXHAUSTIVE)
 		a.search.schedules = SCHEDULES;

@@ -70,10 +70,13 @@ static json_t *
 load(const char *command, const char *path)
 {
 	json_error_t error;
-	json_t *json = json_load_file(path, 0, &error), *one;
-	const json_t *results = json_object_get(json, "results");
+	json_t *json, *one;
+	const json_t *results;
 	size_t i;
 
+	file_must_be_regular(command, path);
+	json = json_load_file(path, 0, &error);
+	results = json_object_get(json, "results");
 	if (json == NULL)
 		refuse("%s: %s: %s", command, path, error.text);
 	if (number_of(json, "cooper_lab_hunt") != 1 || !json_is_array(results) ||

@@ -169,6 +169,16 @@ def bad_input(lab):
     with open('diary', 'w') as file:
         file.write('dear diary\n')
     lab.refuses('save_on_somebodys_file', 'run', 'objects', '--save', 'diary', says=['diary'])
+    lab.refuses('html_on_somebodys_file', 'run', 'objects', '--html', 'diary', says=['diary', 'no page'])
+    os.symlink('no/such/file', 'dangling')
+    for option in ('--save', '--html'):
+        lab.refuses(f'{option[2:]}_is_a_link_to_nothing', 'run', 'objects', option, 'dangling', says=['dangling'])
+        lab.refuses(f'{option[2:]}_has_too_long_a_name', 'run', 'objects', option, 'x' * 300, says=['too long'])
+    lab.refuses('soak_state_has_too_long_a_name', 'soak', '--state', 'x' * 300, says=['too long'])
+    os.mkfifo('pipe')
+    lab.refuses('replay_a_pipe', 'replay', 'pipe', says=['pipe', 'not a regular file'])
+    lab.refuses('merge_a_pipe', 'hunt', '--merge', 'pipe', says=['pipe', 'not a regular file'])
+    lab.refuses('words_of_two_lines', 'run', 'two\nlines', says=['two?lines'])
     lab.refuses('replay_nothing', 'replay', says=['one file'])
     lab.refuses('replay_no_file', 'replay', 'nowhere.lab', says=['nowhere.lab'])
     lab.refuses('replay_folder', 'replay', '.', says=['.'])

@@ -12,6 +12,7 @@ from tools import Cooper, arguments
 def bad_commands(c):
     c.refuses('no_command', says=['run, stat, lab', 'help'])
     c.refuses('unknown_command', 'frobnicate', says=['frobnicate', 'run, stat, lab, help'])
+    c.refuses('a_line_stays_one', 'two\nlines\x1b[2J', says=['two?lines?[2J'])
     c.refuses('version_and_more', '--version', 'now')
     c.refuses('help_about_nothing_known', 'help', 'lunch', says=['lunch', 'run, stat, lab, help'])
     c.refuses('help_takes_one', 'help', 'run', 'stat')
@@ -115,6 +116,8 @@ def foreign_files(c):
     c.refuses('stat_of_foreign_file', 'stat', 'diary', says=['diary', 'not a statistics file', '--stats'])
     c.refuses('stat_of_no_file', 'stat', 'no-such-file', says=['no-such-file', 'No such file'])
     c.refuses('stat_of_folder', 'stat', '.', says=['regular'])
+    os.mkfifo('pipe')
+    c.refuses('stat_of_pipe', 'stat', 'pipe', says=['pipe', 'regular'])
     open('empty', 'w').close()
     c.refuses('stat_of_empty_file', 'stat', 'empty', says=['empty'])
     good = '{"cooper_stats":1,"zones":[]}\n'

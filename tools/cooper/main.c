@@ -6,6 +6,7 @@
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
+#include "one_line.h"
 #include "tool.h"
 
 void
@@ -16,9 +17,8 @@ refuse(const char *fmt, ...)
 	fflush(stdout);
 	fputs("cooper: ", stderr);
 	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
+	one_line(stderr, fmt, ap);
 	va_end(ap);
-	fputc('\n', stderr);
 	exit(STATUS_USAGE);
 }
 

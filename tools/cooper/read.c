@@ -182,7 +182,7 @@ read_file(const char *path, struct merged *m, const char **why)
 	struct stat st;
 	char *text;
 	bool ok;
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* nobody may be writing a pipe */
 
 	if (fd < 0 || fstat(fd, &st) != 0) {
 		*why = strerror(errno);
