@@ -12,6 +12,9 @@
 #define MACHINE_LOOK(word) MACHINE_POINT(word)
 #endif
 
+/* 64 bits that several CPUs change: 32-bit x86 aligns fields of them to 4, across two lines at worst. */
+typedef uint64_t atomic_u64 __attribute__((aligned(8)));
+
 #define atomic_load_relaxed(p)     (MACHINE_LOOK(p), __atomic_load_n((p), __ATOMIC_RELAXED))
 #define atomic_load_acquire(p)     (MACHINE_LOOK(p), __atomic_load_n((p), __ATOMIC_ACQUIRE))
 #define atomic_load_seq(p)         (MACHINE_LOOK(p), __atomic_load_n((p), __ATOMIC_SEQ_CST))

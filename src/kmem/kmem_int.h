@@ -17,6 +17,7 @@
 #include <cooper/uma.h>
 #include <cooper/vmem.h>
 #include "page/page.h"
+#include "sync/sync.h"
 #include "vmem/tag_source.h"
 
 /* ---- the graph ----------------------------------------------------------------------------------- */

@@ -16,7 +16,8 @@
 #define PAGE_PAGE_H
 
 #include <cooper/domainset.h>
-#include "sync/sync.h"
+#include "base/list.h"
+#include "machine/machine.h"
 
 struct slab;
 

@@ -24,6 +24,7 @@
 
 #include "base/atomic.h"
 #include "page/page.h"
+#include "sync/sync.h"
 
 #define PAGE_ORDERS    11 /* largest block: 2^10 pages, 4 MiB with 4 KiB pages */
 #define PAGE_MAX_ORDER (PAGE_ORDERS - 1)

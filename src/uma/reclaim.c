@@ -10,9 +10,9 @@
 CORE_STATE
 static unsigned long soft_limit; /* bytes; 0 = none */
 CORE_STATE
-static uint64_t last_timeout; /* machine_now() of the last working-set update */
+static atomic_u64 last_timeout; /* machine_now() of the last working-set update */
 CORE_STATE
-static uint64_t last_over; /* of the last pass for the soft limit */
+static atomic_u64 last_over; /* of the last pass for the soft limit */
 #define OVER_INTERVAL (1000ull * 1000 * 1000)
 
 struct pass {
@@ -199,7 +199,7 @@ uma_timeout(void)
 }
 
 static bool
-due(uint64_t *last, uint64_t interval)
+due(atomic_u64 *last, uint64_t interval)
 {
 	uint64_t then = atomic_load_relaxed(last), now = machine_now();
 

@@ -198,14 +198,14 @@ struct uma_zone {
 	struct waitq limit_queue; /* "zonelimit": woken with the charge for one item already made */
 
 	/* Seldom. */
-	uint64_t allocs, frees;    /* past the caches: atomic */
-	uint64_t fails;            /* requests that failed: atomic */
-	uint64_t sleeps;           /* waits for the limit: atomic */
-	uint64_t xdomain;          /* frees of another domain's items: atomic */
+	atomic_u64 allocs, frees;  /* past the caches: atomic */
+	atomic_u64 fails;          /* requests that failed: atomic */
+	atomic_u64 sleeps;         /* waits for the limit: atomic */
+	atomic_u64 xdomain;        /* frees of another domain's items: atomic */
 	const char *name;          /* by reference */
 	const char *warning;       /* printed when the limit is hit */
 	uma_maxaction_t maxaction; /* called when the limit is hit */
-	uint64_t warned, acted;    /* machine_now() of the last time; 0 = never */
+	atomic_u64 warned, acted;  /* machine_now() of the last time; 0 = never */
 	struct list link;          /* uma_zones; uma_zones_lock */
 	uint32_t refs;             /* walkers standing on this zone; uma_zones_lock */
 	uint8_t cache_sflag;   /* of the parts' own pages, when there are more than UMA_TAIL_CPUS */
