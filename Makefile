@@ -5,7 +5,7 @@ CONFIGURE = [ -f $(B)/build.ninja ] || meson setup $(B) $(MESON_ARGS)
 NINJA = ninja -C $(B) $(NINJA_ARGS)
 
 .DEFAULT_GOAL := build
-.PHONY: help build run lab test soak kernel bench install clean
+.PHONY: help build run lab test soak kernel amalgamation port bench install clean
 
 help:
 	@echo 'make build   build the libraries and the command'
@@ -14,6 +14,8 @@ help:
 	@echo 'make test    all tests; under ten minutes on two cores'
 	@echo 'make soak    the tests that take longer'
 	@echo 'make kernel  boot the core on bare metal, i386 without a direct map and amd64 with one, in QEMU'
+	@echo 'make amalgamation  write the core as two files, build/amalgamation/cooper.h and cooper.c'
+	@echo 'make port    boot the example kernel made from them; compile the core for Arm and RISC-V'
 	@echo 'make bench   measure Cooper against other allocators; writes build/bench.json (QUICK=1: in less time)'
 	@echo 'make install install headers, libraries, pkg-config files and the command'
 	@echo 'make clean   remove what was built'
@@ -48,6 +50,14 @@ kernel:
 	@$(CONFIGURE)
 	@ninja -C $(B) $(NINJA_ARGS) kernel-images
 	@scripts/kernel.sh $(B)
+
+amalgamation:
+	@/usr/bin/python3 scripts/amalgamation.py . $(B)/amalgamation
+	@echo 'written: $(B)/amalgamation/cooper.h and cooper.c'
+
+port:
+	@scripts/deps.sh build kernel cross
+	@scripts/port.sh $(B)
 
 bench:
 	@scripts/deps.sh build test programs bench

@@ -194,4 +194,5 @@ def main():
             file.write(re.sub(r'\n{3,}', '\n\n', text))
 
 
-main()
+if __name__ == '__main__':
+    main()

@@ -34,6 +34,12 @@ bench    | libmimalloc2.0    | -            | a peer that the benchmarks compare
 bench    | libtcmalloc-minimal4 | -         | a peer that the benchmarks compare with
 kernel   | qemu-system-x86   | qemu-system-i386 | boots the bare-metal images
 kernel   | gcc-multilib      | -            | 32-bit code from the same compiler
+cross    | cpp-12-aarch64-linux-gnu | /usr/lib/gcc-cross/aarch64-linux-gnu/12/cc1 | compiles the core for 64-bit Arm
+cross    | binutils-aarch64-linux-gnu | aarch64-linux-gnu-as | assembles it
+cross    | libgcc-12-dev-arm64-cross | -    | the compiler's own headers
+cross    | cpp-12-riscv64-linux-gnu | /usr/lib/gcc-cross/riscv64-linux-gnu/12/cc1 | compiles the core for 64-bit RISC-V
+cross    | binutils-riscv64-linux-gnu | riscv64-linux-gnu-as | assembles it
+cross    | libgcc-12-dev-riscv64-cross | -  | the compiler's own headers
 clang    | clang             | clang        | the second compiler that Cooper is built with
 m32      | gcc-multilib      | -            | 32-bit code from the same compiler
 m32      | g++-multilib      | -            | 32-bit C++ from the same compiler
@@ -56,10 +62,10 @@ installed()
         grep -qE "^($arch|all) installed$"
 }
 
-[ $# -gt 0 ] || die "usage: deps.sh GROUP...; groups: build test lint programs bench kernel clang m32"
+[ $# -gt 0 ] || die "usage: deps.sh GROUP...; groups: build test lint programs bench kernel cross clang m32"
 wanted=() missing=() reasons=()
 for group in "$@"; do
-    grep -q "^$group " <<<"$table" || die "no group '$group'; groups: build test lint programs bench kernel clang m32"
+    grep -q "^$group " <<<"$table" || die "no group '$group'; groups: build test lint programs bench kernel cross clang m32"
 done
 while IFS='|' read -r group package probe why; do
     group=${group// /} package=${package// /} probe=${probe// /}
