@@ -44,6 +44,7 @@ clang    | clang             | clang        | the second compiler that Cooper is
 m32      | gcc-multilib      | -            | 32-bit code from the same compiler
 m32      | g++-multilib      | -            | 32-bit C++ from the same compiler
 m32      | libcmocka-dev:i386 | -           | the unit tests' framework, 32 bit
+m32      | busybox:i386      | -            | a real 32-bit program to run on Cooper
 m32      | libjansson-dev:i386 | -          | JSON output of the cooper command, 32 bit
 "
 

@@ -308,6 +308,26 @@ def run_threads(run, binary):
     yield 'output', run(binary, timeout=120)
 
 
+def run_exhaust(run, binary):
+    """A program that uses up the address space that it may have, and goes on."""
+    yield 'output', run(binary, timeout=120)
+
+
+def run_busybox(run, _):
+    """Debian's 32-bit busybox: awk with a large table, sort, gzip, diff, a shell's loops."""
+    run.write('words', ''.join(f'{i * 7919 % 99991} word{i % 977} {"x" * (i % 61)}\n' for i in range(60000)))
+    run.write('old', ''.join(f'line {i * i % 997}\n' for i in range(4000)))
+    run.write('new', ''.join(f'line {i * i % 997 + (i % 50 == 0)}\n' for i in range(4000)))
+    awk = '{ n[$2] += $1; l[NR % 5000] = $0 } END { for (w in n) print w, n[w]; for (i in l) t += length(l[i]); print t }'
+    yield 'sort', hashlib.sha256(run('busybox', 'sort', '-n', '-k1', 'words').encode()).hexdigest()
+    yield 'awk', ''.join(sorted(run('busybox', 'awk', awk, 'words').splitlines(True)))
+    run('busybox', 'sh', '-c', 'busybox gzip -c words >words.gz && busybox gunzip -c words.gz >words.back')
+    yield 'gzip', run.digest('words.gz', 'words.back')
+    yield 'diff', run('busybox', 'sh', '-c', 'busybox diff old new; test $? -eq 1')
+    yield 'shell', run('busybox', 'sh', '-c', 'i=0; s=; while [ $i -lt 3000 ]; do s="$s.$i"; i=$((i + 1)); done; '
+                       'echo ${#s}; echo "$s" | busybox tr . "\\n" | busybox sed -n "s/77/_/gp"')
+
+
 def difference(want, got):
     """The first lines that differ."""
     want, got = want.split('\n'), got.split('\n')
