@@ -60,7 +60,7 @@ port:
 	@scripts/port.sh $(B)
 
 bench:
-	@scripts/deps.sh build test programs bench
+	@scripts/deps.sh build test programs bench kernel
 	@$(CONFIGURE)
 	@$(NINJA)
 	@/usr/bin/python3 bench/bench.py $(B) $(BENCH_ARGS)

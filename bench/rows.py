@@ -54,6 +54,9 @@ DRIVERS = [
     Driver('driver_latency', 'cooper', [f'zone_latency_{how}_{what}' for how in ('quiet', 'draining')
                                         for what in ('p9999', 'worst')], most=3),
     Driver('driver_lab', 'cooper', ['lab_point'], most=3),
+    # On bare i386: sizes, stacks, start-up's memory. The same each time.
+    Driver('scripts/footprint.py', 'alone', ['footprint_*', 'stack_*', 'start_boot_memory', 'start_pages',
+                                             'start_memory_seen'], ('{source}', '{build}'), most=1),
 ]
 
 PROGRAMS_ROUNDS = 5  # at most
