@@ -55,8 +55,7 @@ DRIVERS = [
                                         for what in ('p9999', 'worst')], most=3),
     Driver('driver_lab', 'cooper', ['lab_point'], most=3),
     # On bare i386: sizes, stacks, start-up's memory. The same each time.
-    Driver('scripts/footprint.py', 'alone', ['footprint_*', 'stack_*', 'start_boot_memory', 'start_pages',
-                                             'start_memory_seen'], ('{source}', '{build}'), most=1),
+    Driver('scripts/footprint.py', 'alone', ['i386_footprint_*', 'i386_stack_*', 'i386_start_*'], ('{source}', '{build}'), most=1),
 ]
 
 PROGRAMS_ROUNDS = 5  # at most

@@ -46,8 +46,8 @@ def main():
     include = ['-I' + kernel, '-I' + scratch]
     must(['gcc', *OPTIONS, *include, '-ffunction-sections', '-fdata-sections', '-c', core[:-1] + 'c', '-o', core])
     text, data = size(core)
-    print(f'footprint_core {text + data} B')
-    print(f'footprint_core_text {text} B\nfootprint_core_data {data} B')
+    print(f'i386_footprint_core {text + data} B')
+    print(f'i386_footprint_core_text {text} B\ni386_footprint_core_data {data} B')
 
     # What the public interface leads to: what only tables and snapshots need is left out.
     names = set()
@@ -56,7 +56,7 @@ def main():
             names |= set(re.findall(r'\b(\w+)\(', file.read()))
     roots = sorted(names & set(re.findall(r' T (\w+)', must(['nm', core]))))
     must(['ld', '-m', 'elf_i386', '-r', '--gc-sections', *('-u' + name for name in roots), core, '-o', public])
-    print(f'footprint_public {sum(size(public))} B')
+    print(f'i386_footprint_public {sum(size(public))} B')
 
     libgcc = must(['gcc', '-m32', '-print-libgcc-file-name']).strip()
     must(['gcc', *OPTIONS, *LINK, *include, os.path.join(kernel, 'start.S'), os.path.join(kernel, 'machine.c'),
@@ -67,7 +67,7 @@ def main():
                stdin=subprocess.DEVNULL)
     if said.returncode != 33:
         sys.exit(f'footprint: the measuring kernel ended with {said.returncode}: ' + said.stdout.strip().split('\n')[-1])
-    print('\n'.join(FIGURE.findall(said.stdout)))
+    print('\n'.join('i386_' + line for line in FIGURE.findall(said.stdout)))
 
 
 main()
