@@ -26,9 +26,7 @@ extern char image_end[];
 static char *boot_next = image_end;
 void clock_entry(void), trap_entry(void), clock_tick(void);
 
-static void out(uint16_t port, uint8_t value) {
-	__asm__ volatile("outb %0, %1" : : "a"(value), "Nd"(port));
-}
+static void out(uint16_t port, uint8_t v) { __asm__ volatile("outb %0, %1" : : "a"(v), "Nd"(port)); }
 
 /* ---- start: paging, then the clock's interrupt at vector 32, a hundred a second ---- */
 
@@ -110,8 +108,7 @@ void machine_park(uint64_t deadline) {
 	permits = 0;
 }
 
-/* ---- the critical section: interrupts off ---- */
-
+/* The critical section: interrupts off. */
 struct percpu *percpu_enter_cpu(struct percpu *cache, unsigned cpu) {
 	__asm__ volatile("cli" : : : "memory");
 	the_thread.entered_cpu = cpu + 1;
@@ -145,6 +142,10 @@ void machine_panic(const char *line) {
 int machine_start(const struct machine_shape *s, const char **why) { return (core_set_shape(s), 0); }
 struct percpu *percpu_enter(struct percpu *cache, unsigned *cpu) {
 	return (percpu_enter_cpu(cache, *cpu = 0));
+}
+vm_size_t percpu_table_size(void) { return (0); }
+struct percpu **percpu_table(void *mem, struct percpu *cache) {
+	return (NULL);
 }
 bool percpu_entered(void) { return (the_thread.entered_cpu != 0); }
 void machine_unpark(struct thread_state *ts) { permits = 1; }

@@ -31,4 +31,19 @@ percpu_push_free(struct percpu *zone_cache, void *item)
 	return (false);
 }
 
+static inline void *
+percpu_lock_pop(struct percpu *zone_cache)
+{
+	(void)zone_cache;
+	return (NULL);
+}
+
+static inline bool
+percpu_lock_push(struct percpu *zone_cache, void *item)
+{
+	(void)zone_cache;
+	(void)item;
+	return (false);
+}
+
 #endif
