@@ -160,17 +160,47 @@ def table(found, peers):
                f"{cell(ours['min']) + '..' + cell(ours['max']) if ours else '':>13} {theirs}  {best}{note}")
 
 
-def bar_lines(verdicts):
-    words = {True: 'met', False: 'NOT MET', None: 'not measured'}
+def limit_of(verdict):
     names = {'best': 'of the best peer', 'peer': 'of', 'over': 'more than', 'own': 'of', 'value': ''}
+    way, _, of = verdict['how'].partition(' ')
+    return 'reported' if verdict['limit'] is None else \
+        ' '.join(filter(None, (f"at most {verdict['limit']:g}", names[way], of)))
+
+
+def word_of(verdict):
+    if verdict['limit'] is None and verdict['seen'] is not None:
+        return 'seen'
+    return {True: 'met', False: 'NOT MET', None: 'not measured'}[verdict['met']]
+
+
+def bar_lines(verdicts):
     for verdict in verdicts:
-        word = 'seen' if verdict['limit'] is None and verdict['seen'] is not None else words[verdict['met']]
         peer = f" ({verdict['best_peer']})" if verdict['how'] == 'best' and verdict['best_peer'] else ''
-        way, _, of = verdict['how'].partition(' ')
-        limit = ' '.join(filter(None, (f"at most {verdict['limit']:g}", names[way], of))) \
-            if verdict['limit'] is not None else 'reported'
         value = f"{verdict['seen']:.2f}{peer}" if verdict['seen'] is not None else ''
-        yield f"{word:12} {verdict['bar']}: {limit}" + (f'; seen {value}, {verdict["row"]}' if value else '')
+        yield f"{word_of(verdict):12} {verdict['bar']}: {limit_of(verdict)}" + (f'; seen {value}, {verdict["row"]}' if value else '')
     met = [verdict['met'] for verdict in verdicts]
     yield f'{met.count(True)} bars met, {met.count(False)} not met, ' \
           f'{sum(v["seen"] is None for v in verdicts)} not measured'
+
+
+def markdown(found, verdicts, peers):
+    """The same for docs/performance.md."""
+    yield '| bar | limit | seen | |\n|---|---|---|---|'
+    for verdict in verdicts:
+        value = '' if verdict['seen'] is None else f"{verdict['seen']:.3g}, `{verdict['row']}`"
+        yield f"| {verdict['bar']} | {limit_of(verdict)} | {value} | {word_of(verdict)} |"
+    yield ''
+    yield '| figure | unit | shape | Cooper | least..greatest | ' + ' | '.join(peers) + ' | ratio to the best |'
+    yield '|---|---|---|---|---|' + '---|' * len(peers) + '---|'
+    for record in found:
+        ours, others = record['ours'], {**record['peers']}
+        if not ours:
+            others = {peer: value for peer, value in record['ratios'].items()}
+        own = ''.join(f"; {peer} {cell(value['median'])}" for peer, value in others.items() if peer not in peers)
+        yield (f"| `{record['name']}` | {record['unit']} | {record['shape']} | "
+               f"{cell(ours['median']) if ours else ''} | "
+               f"{cell(ours['min']) + '..' + cell(ours['max']) if ours else ''} | " +
+               ' | '.join(f"{others[peer]['median']:.2f}" if peer in others and not ours else
+                          cell(others[peer]['median']) if peer in others else '' for peer in peers) +
+               ' | ' + (f"{record['ratio']:.2f} {record['best_peer']}{own}" if record['ratio'] is not None else '') +
+               ' |')

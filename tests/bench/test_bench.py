@@ -116,6 +116,12 @@ def bars(tap, found):
     tap.check(any(line.split() == ['malloc_pair_64', 'ns', 'amd64', '4.0', '4.0..40.0', '20.0', '8.0', '0.50',
                                    'jemalloc'] for line in text), 'the_table', text)
     tap.check(any('(two_level 40.0)' in line for line in text), 'own_references_in_the_table', text)
+    text = list(results.markdown(found, verdicts, ['glibc', 'jemalloc']))
+    tap.check('| a bit more | at most 0.49 of the best peer | 0.5, `malloc_pair_64` | NOT MET |' in text and
+              '| `malloc_pair_64` | ns | amd64 | 4.0 | 4.0..40.0 | 20.0 | 8.0 | 0.50 jemalloc |' in text and
+              '| `programs_time` | ratio | amd64 |  |  | 1.00 | 1.00 | 1.00 glibc |' in text and
+              '| `arena_pair` | ns | amd64 | 10.0 | 10.0..100 |  |  | 0.25 two_level; two_level 40.0 |' in text,
+              'the_tables_of_the_document', text)
     known = [row for driver in rows.DRIVERS for row in driver.rows]
     tap.check(len(set(known)) == len(known), 'no_two_drivers_print_one_row')
 
