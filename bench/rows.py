@@ -51,6 +51,7 @@ DRIVERS = [
     Driver('driver_arena', 'cooper', ['arena_*']),
     Driver('arena_bench', 'cooper', ['range_*'], shapes=('amd64',), most=1),
     Driver('driver_threads', 'malloc', ['threads_held', 'threads_purged'], shapes=('amd64',), most=3),
+    Driver('driver_trim', 'malloc', ['trim_time', 'trim_left'], shapes=('amd64',), most=2),
     Driver('driver_latency', 'cooper', [f'zone_latency_{how}_{what}' for how in ('quiet', 'draining')
                                         for what in ('p9999', 'worst')], most=3),
     Driver('driver_lab', 'cooper', ['lab_point'], most=3),
@@ -84,6 +85,8 @@ BARS = [
     ('first_malloc_resident', 'seen', None, 'a program of one malloc, KiB resident'),
     ('start_up_resident', 'over glibc', 400, 'an empty program, KiB resident beyond glibc\'s'),
     ('threads_purged', 'best', 0.5, '1,000 sleeping threads after the strongest purge, KiB a thread'),
+    ('trim_time', 'peer madvise', 2, '512 MiB of free blocks, malloc_trim(), against one madvise of as many bytes'),
+    ('trim_left', 'seen', None, 'KiB still resident after it'),
     ('zone_latency_draining_p9999', 'seen', None, 'a zone allocation while all caches are drained, 99.99 %, ns'),
     ('zone_latency_draining_worst', 'seen', None, 'the same, worst, ns'),
 ]
