@@ -1,5 +1,6 @@
 /*
- * Zones, measured: a program that links Cooper and starts it in the shape that its argument names.
+ * Zones, measured: a program that links Cooper and starts it in the shape that its argument names. Built
+ * twice: uma_zalloc and uma_zfree are calls, or inline with COOPER_INLINE (rows zone_inline_*).
  *
  * usage: driver_core i386|amd64    prints "NAME NANOSECONDS ns" a line
  */
@@ -22,6 +23,12 @@ give(void *zone, void *p)
 	uma_zfree(zone, p);
 }
 
+#ifdef COOPER_INLINE
+#define PREFIX "zone_inline"
+#else
+#define PREFIX "zone"
+#endif
+
 #include "patterns.h"
 
 int
@@ -42,8 +49,8 @@ main(int argc, char **argv)
 		return (1);
 	}
 	zone = uma_zcreate("bench", 64, NULL, NULL, NULL, NULL, UMA_ALIGN_PTR, 0);
-	report("zone_pair_64", measure(pairs, zone));
-	all_batches("zone", zone);
-	report("zone_producer_consumer", producer_consumer(zone));
+	report(PREFIX "_pair_64", measure(pairs, zone));
+	all_batches(PREFIX, zone);
+	report(PREFIX "_producer_consumer", producer_consumer(zone));
 	return (0);
 }

@@ -4,7 +4,7 @@
  *
  * usage: driver_count zone|malloc|arena|arena_plain|arena_shaped PAIRS [stop]     stop: with SIGSTOP, before and after them
  *
- *	zone	uma_zalloc and uma_zfree, 64 bytes
+ *	zone	uma_zalloc and uma_zfree, 64 bytes; zone_inline if built with COOPER_INLINE
  *	malloc	malloc and free, 64 bytes, of whichever library is preloaded
  *	arena	vmem_alloc and vmem_free of a page from an arena's quantum caches
  *	arena_plain	the same from an arena without
@@ -23,6 +23,11 @@
 #include "clock.h"
 
 #define PAGE 4096
+#ifdef COOPER_INLINE
+#define ZONE "zone_inline"
+#else
+#define ZONE "zone"
+#endif
 #define WARM 300
 
 /* Only before and after so many pairs as are asked for. */
@@ -163,7 +168,7 @@ main(int argc, char **argv)
 	static const struct {
 		const char *name;
 		void (*pairs)(unsigned long n);
-	} kinds[] = { { "zone", zone_pairs_counted }, { "malloc", malloc_pairs_counted },
+	} kinds[] = { { ZONE, zone_pairs_counted }, { "malloc", malloc_pairs_counted },
 		{ "arena", arena_pairs_counted }, { "arena_plain", arena_plain_pairs_counted },
 		{ "arena_shaped", arena_shaped_pairs_counted } };
 	struct machine_shape shape = { .ncpus = 2,

@@ -9,11 +9,11 @@ BAR_SHAPE = 'amd64'  # bars are held in the shape with a direct map
 PEERS = {'glibc': '', 'jemalloc': 'libjemalloc.so.2', 'mimalloc': 'libmimalloc.so.2.0',
          'tcmalloc': 'libtcmalloc_minimal.so.4'}
 
-# A figure of Cooper's own that stands beside what a program would call instead.
-INSTEAD = {'zone_pair_64': 'malloc_pair_64', 'zone_producer_consumer': 'malloc_producer_consumer',
-           'zone_pair_instructions': 'malloc_pair_instructions'}
 BATCHES = [f'batch_{size}_{order}' for size in (50, 1000) for order in ('lifo', 'fifo', 'random')]
-INSTEAD |= {f'zone_{batch}': f'malloc_{batch}' for batch in BATCHES}
+ZONE = ['pair_64', 'producer_consumer', *BATCHES]
+
+# A figure of Cooper's own that stands beside what a program would call instead.
+INSTEAD = {f'{how}_{row}': f'malloc_{row}' for how in ('zone', 'zone_inline') for row in (*ZONE, 'pair_instructions')}
 
 
 class Driver:
@@ -36,12 +36,14 @@ DRIVERS = [
     Driver('driver_malloc', 'malloc', ['malloc_pair_16', 'malloc_pair_64', 'malloc_pair_256', 'malloc_pair_1024',
                                        'malloc_pair_64_2_threads', 'malloc_producer_consumer',
                                        *(f'malloc_{batch}' for batch in BATCHES)]),
-    Driver('driver_core', 'cooper', ['zone_pair_64', 'zone_producer_consumer',
-                                     *(f'zone_{batch}' for batch in BATCHES)]),
+    Driver('driver_core', 'cooper', [f'zone_{row}' for row in ZONE]),
+    Driver('driver_core_inline', 'cooper', [f'zone_inline_{row}' for row in ZONE]),
     Driver('count_steps', 'malloc', ['malloc_pair_instructions'],
            ('pair_instructions', '{build}/bench/driver_count', 'malloc'), preload_child=True, most=1),
     Driver('count_steps', 'alone', ['zone_pair_instructions', 'arena_pair_instructions'],
            ('pair_instructions', '{build}/bench/driver_count', 'zone', 'arena'), most=1),
+    Driver('count_steps', 'alone', ['zone_inline_pair_instructions'],
+           ('pair_instructions', '{build}/bench/driver_count_inline', 'zone_inline'), most=1),
     Driver('driver_malloc', 'malloc', ['start_up'], ('spawn', '40', 'start_up', '{build}/bench/empty'),
            preload_child=True),
     Driver('driver_malloc', 'malloc', ['first_malloc'],
@@ -65,9 +67,12 @@ PROGRAMS_ROUNDS = 5  # at most
 # 'over NAME' the difference to one, 'own ROW' the ratio to another row of Cooper's, 'value' the figure
 # itself; 'seen' has no limit: reported only. A row may be a pattern: the worst of its rows counts.
 BARS = [
-    ('zone_pair_64', 'best', 0.55, 'zone alloc and free, 64 B, against malloc and free'),
-    ('zone_pair_instructions', 'value', 30, 'instructions of that pair and its loop'),
-    ('zone_batch_*', 'best', 0.8, 'zone batches of 50 and 1000, last first, first first, random'),
+    ('zone_inline_pair_64', 'best', 0.55, 'zone alloc and free inline, 64 B, against malloc and free'),
+    ('zone_pair_64', 'best', 0.55, 'the same as calls'),
+    ('zone_inline_pair_instructions', 'value', 30, 'instructions of the inline pair and its loop'),
+    ('zone_pair_instructions', 'seen', None, 'instructions of the called pair and its loop'),
+    ('zone_inline_batch_*', 'best', 0.8, 'zone inline, batches of 50 and 1000, last first, first first, random'),
+    ('zone_batch_*', 'best', 0.8, 'the same as calls'),
     ('malloc_batch_*', 'best', 0.8, 'the same through malloc'),
     ('malloc_pair_16', 'best', 1.0, 'malloc and free, 16 B'),
     ('malloc_pair_64', 'best', 1.0, 'malloc and free, 64 B'),

@@ -17,12 +17,16 @@ import tempfile
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..'))
 from tap import Tap
 
-PAIRS = ('zone', 'malloc', 'arena', 'arena_plain', 'arena_shaped')
+PAIRS = ('zone', 'zone_inline', 'malloc', 'arena', 'arena_plain', 'arena_shaped')
 FEW, MANY = 2000, 12000
 MORE = 1.05
 COLLECTED = re.compile(r'Collected : (\d+)')
 STEPPED = re.compile(r'_pair ([0-9.]+) instructions')
 HEAD = '# Instructions of a pair, built by gcc 12 -O2 for x86-64: written by scripts/counts.sh --record\n'
+
+
+def driver_of(build, pair):
+    return os.path.join(build, 'bench', 'driver_count' + ('_inline' if pair.endswith('_inline') else ''))
 
 
 def environment(build, pair, preload):
@@ -41,7 +45,7 @@ def run(command, env, wanted, stream):
 
 
 def by_callgrind(build, pair):
-    driver, env = os.path.join(build, 'bench', 'driver_count'), environment(build, pair, 'LD_PRELOAD')
+    driver, env = driver_of(build, pair), environment(build, pair, 'LD_PRELOAD')
     with tempfile.TemporaryDirectory() as scratch:
         few, many = (run(['/usr/bin/valgrind', '--tool=callgrind', f'--callgrind-out-file={scratch}/out', driver,
                           pair, str(number)], env, COLLECTED, 'stderr') for number in (FEW, MANY))
@@ -49,8 +53,7 @@ def by_callgrind(build, pair):
 
 
 def stepped(build, pair):
-    bench = os.path.join(build, 'bench')
-    return round(run([os.path.join(bench, 'count_steps'), 'pair', os.path.join(bench, 'driver_count'), pair],
+    return round(run([os.path.join(build, 'bench', 'count_steps'), 'pair', driver_of(build, pair), pair],
                      environment(build, pair, 'BENCH_PRELOAD'), STEPPED, 'stdout'), 1)
 
 
