@@ -14,7 +14,8 @@
  *	vmwait      pages of its domains, as many as its call wants, beyond what its class must leave;
  *	            or an item in the slabs of the zone that it makes a slab for
  *	kva         pages, addresses in one of the arenas that kmem asks, and tags; or an item, as above
- *	btalloc     an item beyond the reserve; or a page and an address for a refill, and the reserve
+ *	btalloc     an item beyond the reserve; or a page and an address for a refill, and the reserve;
+ *	            for who wants addresses, as for kva
  *	zonelimit   an item below the limit, or one that lies in a cache
  *	an arena    a free segment that holds it, or one in the parent for the import; and tags
  *	smr         no reader is left in the section
@@ -346,8 +347,8 @@ why_awake(const struct sleeper *s)
 		return (pages_wait(s));
 	if (strcmp(name, "kva") == 0)
 		return (addresses_wait(s));
-	if (strcmp(name, "btalloc") == 0)
-		return (tags_wait());
+	if (strcmp(name, "btalloc") == 0) /* one tag, or so many bytes of addresses */
+		return (s->waiter->need == 1 ? tags_wait() : addresses_wait(s));
 	if (strcmp(name, "zonelimit") == 0)
 		return (limit_wait(s->queue));
 	if (strcmp(name, "smr") == 0)

@@ -17,7 +17,7 @@
 
 #define BATCH 128 /* pages in one trip to the page layer and the machine; 1 KiB of stack */
 
-enum lack { LACK_NOTHING, LACK_PAGES, LACK_KVA };
+enum lack { LACK_NOTHING, LACK_PAGES, LACK_KVA, LACK_TAGS };
 
 /* ---- pages under a range ------------------------------------------------------------------------ */
 
@@ -161,6 +161,7 @@ attempt(struct domain_iter *it, vm_size_t size, int flags, bool again, enum lack
 	*lack = LACK_KVA;
 	if (again && !kmem_kva_available(first, size))
 		return (0);
+	*lack = LACK_TAGS;
 	if ((va = kmem_kva(first, size, 0, &from)) == 0)
 		return (0);
 	*lack = LACK_PAGES;
@@ -175,7 +176,7 @@ attempt(struct domain_iter *it, vm_size_t size, int flags, bool again, enum lack
  * Repeat an attempt until it succeeds, waiting for what it lacks; for a slab `rounds` times, and not
  * once the keg has an item again (rounds 0: for ever).
  * Its own metadata is not among that: tags.c sees to it, so a want of tags is a want of pages or of
- * address space.
+ * address space. Where it shows as a want of tags the sleep is on "btalloc", to be told from the others.
  */
 static vm_offset_t
 attempt_waiting(struct domain_iter *it, vm_size_t size, int flags, unsigned rounds)
@@ -190,8 +191,10 @@ attempt_waiting(struct domain_iter *it, vm_size_t size, int flags, unsigned roun
 	for (unsigned round = 0; va == 0 && (rounds == 0 || round < rounds); round++) {
 		if (lack == LACK_PAGES)
 			wait_for_pages(domain, atop(size), it, flags, frees);
-		else
+		else {
+			kmem_wait_lacks_tags(&w, lack == LACK_TAGS);
 			kmem_wait(&w, size);
+		}
 		frees = vm_page_frees(domain);
 		kmem_wait_look(&w);
 		mtx_lock(&kmem_gather_lock);

@@ -137,11 +137,18 @@ struct kmem_waiter {
 	uint64_t seen;     /* events before the attempt */
 	uint64_t interval; /* ns until the next reclaim pass, should no event come */
 };
-enum kmem_channel { KMEM_WAIT_TAGS, KMEM_WAIT_KVA, KMEM_CHANNELS };
+enum kmem_channel {
+	KMEM_WAIT_TAGS,     /* one tag */
+	KMEM_WAIT_KVA,      /* addresses */
+	KMEM_WAIT_KVA_TAGS, /* addresses that are there, and the tags to cut them out with */
+	KMEM_CHANNELS
+};
 
 void kmem_wait_start(void);
 void kmem_wait_begin(struct kmem_waiter *w, enum kmem_channel channel);
 void kmem_wait_look(struct kmem_waiter *w);
+/* Who waits for addresses: are it the tags for them that lack? The sleep's channel says so. */
+void kmem_wait_lacks_tags(struct kmem_waiter *w, bool tags);
 void kmem_wait(struct kmem_waiter *w, uint64_t need);
 void kmem_wait_end(struct kmem_waiter *w);
 /* Held by a request that waits, in an attempt that takes several pages one after the other. */

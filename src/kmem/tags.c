@@ -145,6 +145,16 @@ in_refill(void)
 	return (atomic_load_relaxed(&tags_filler) == me);
 }
 
+/*
+ * Never, by the invariant. Were it broken, a refill that begins would come to nothing and, by what it
+ * puts back, have all who wait for tags try again for ever: so they sleep, where a table shows them.
+ */
+static bool
+reserve_is_gone(void)
+{
+	return (tags_free_in_slabs() < tags_reserve && !FAULT(refills_side_by_side));
+}
+
 /* A page of the last-resort class. */
 static struct vm_page *
 slab_page(int domain)
@@ -198,7 +208,7 @@ slab_alloc(uma_zone_t zone, vm_size_t bytes, int domain, uint8_t *sflag, int wai
 	/* A fill may come to a second slab, if others take of the first: it has the reserve anew. */
 	tags_taken = 0;
 	/* Look before the first step: a failed refill then makes no event that wakes its like. */
-	if (mapped && !kmem_kva_available(kmem_domain_arena(0), bytes))
+	if (mapped && (reserve_is_gone() || !kmem_kva_available(kmem_domain_arena(0), bytes)))
 		return (NULL);
 	if ((m = slab_page(domain)) == NULL)
 		return (NULL);

@@ -38,6 +38,7 @@ CORE_STATE static uint64_t events[KMEM_CHANNELS];       /* under wait_lock */
 static const char *const channel_names[KMEM_CHANNELS] = {
 	[KMEM_WAIT_TAGS] = "btalloc",
 	[KMEM_WAIT_KVA] = "kva",
+	[KMEM_WAIT_KVA_TAGS] = "btalloc",
 };
 
 static void
@@ -75,6 +76,13 @@ kmem_wait_end(struct kmem_waiter *w)
 {
 	(void)w;
 	atomic_fetch_sub(&page_freed_wanted, 1);
+}
+
+/* Both channels have the same events, so what the waiter has seen of one it has seen of the other. */
+void
+kmem_wait_lacks_tags(struct kmem_waiter *w, bool tags)
+{
+	w->channel = &channels[tags ? KMEM_WAIT_KVA_TAGS : KMEM_WAIT_KVA];
 }
 
 /* Before an attempt: events from here on are news. */
