@@ -6,11 +6,14 @@
  *	rounds=N    how often the trace is played (1)
  *	jobs=N      how many of its jobs, compilers one after the other (all)
  *	workers=N   threads (twice the CPUs)
+ *	tags=N      drivers hold address ranges, as many as leave N tags in their slabs
  *	pageout=N   programs have all other memory, of which a pass of the daemon gets N pages
  */
 #include "x86.h"
 #include <string.h>
+#include "kmem/kmem_int.h"
 #include "page/page_int.h"
+#include "uma/uma_int.h"
 #include "workloads/build.h"
 #include "kernel.h"
 
@@ -81,6 +84,16 @@ low_memory(enum page_pressure level, int domain, void *arg)
 		page_out(pageout_pages);
 }
 
+/* What a machine holds for good, as far as the build is concerned: ranges of a page, and their tags. */
+static void
+drivers(void)
+{
+	uint64_t left = x86_option_size("tags", UINT64_MAX);
+
+	while (tag_zone->keg->domain[0].free_items > left)
+		MUST(kva_alloc(PAGE_SIZE) != 0, "no address space for drivers");
+}
+
 /* ---- the build --------------------------------------------------------------------------------------- */
 
 /* Events are progress; the counts are read without a lock. */
@@ -125,8 +138,11 @@ play(void)
 {
 	struct lowmem_handler handler = { .fn = low_memory };
 	struct build_counts c;
-	struct build *b = new_build();
+	struct build *b;
 	unsigned threads;
+
+	drivers();
+	b = new_build();
 
 	working = (uint32_t)x86_option_size("workers", 2 * cooper_shape()->ncpus);
 	pageout_pages = (unsigned)x86_option_size("pageout", 0);
