@@ -10,6 +10,7 @@
 #include <string.h>
 #include "harness.h"
 #include "kernel.h"
+#include "page/page.h"
 
 struct machine_shape harness_shape;
 
@@ -28,12 +29,34 @@ harness_fail(const char *file, int line, const char *what)
 
 /* ---- children ------------------------------------------------------------------------------------------ */
 
+static vm_paddr_t heap_idle, heap_end;
+
+/* Pages of the segments that somebody has, and the heap as far as it is used. */
+static bool
+in_use(vm_paddr_t pa)
+{
+	const struct vm_page *m = page_ndomains() > 0 ? page_of_paddr(pa) : NULL;
+
+	if (m != NULL)
+		return ((m->flags & PG_WIRED) != 0);
+	return (pa < heap_idle || pa >= heap_end);
+}
+
+static enum x86_end
+try(void (*fn)(void *), void *arg, const char **text)
+{
+	heap_idle = ARCH_PHYS(round_page((uintptr_t)kernel_heap_top()));
+	heap_end = ARCH_PHYS(kernel_heap_end());
+	x86_in_use = in_use;
+	return (x86_try(fn, arg, text));
+}
+
 void
 in_child(void (*fn)(void *), void *arg)
 {
 	const char *text;
 
-	if (x86_try(fn, arg, &text) != X86_RETURNED)
+	if (try(fn, arg, &text) != X86_RETURNED)
 		fail_msg("a try ended badly, saying: %.200s", text);
 }
 
@@ -42,7 +65,7 @@ expect_words(void (*fn)(void *), void *arg, const char *text)
 {
 	const char *said;
 
-	if (x86_try(fn, arg, &said) != X86_RETURNED || strstr(said, text) == NULL)
+	if (try(fn, arg, &said) != X86_RETURNED || strstr(said, text) == NULL)
 		fail_msg("expected the words \"%s\", got: %.200s", text, said);
 }
 
@@ -50,7 +73,7 @@ void
 expect_stop(void (*fn)(void *), void *arg, const char *text)
 {
 	const char *said;
-	enum x86_end end = x86_try(fn, arg, &said);
+	enum x86_end end = try(fn, arg, &said);
 
 	if (end != X86_PANICKED || strstr(said, text) == NULL)
 		fail_msg("expected a stop saying \"%s\"; it %s, saying: %.200s", text,
@@ -62,7 +85,7 @@ expect_fault(void (*fn)(void *), void *arg)
 {
 	const char *said;
 
-	if (x86_try(fn, arg, &said) != X86_FAULTED)
+	if (try(fn, arg, &said) != X86_FAULTED)
 		fail_msg("expected a memory fault, got: %.200s", said);
 }
 

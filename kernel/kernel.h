@@ -17,6 +17,8 @@ struct kernel_suite {
 };
 
 bool kernel_heap_start(size_t bytes); /* before the machine is started */
+char *kernel_heap_top(void);          /* behind it nothing is in use */
+char *kernel_heap_end(void);
 int kernel_suites(void);              /* all tests; 0 if none failed */
 int kernel_tables(void);              /* some life, and all tables */
 int kernel_build(void);               /* the kernel-build trace */

@@ -59,6 +59,28 @@ take(struct block *b, size_t size)
 	return (b + 1);
 }
 
+/* Behind this address the heap is one free block, or nothing. */
+char *
+kernel_heap_top(void)
+{
+	char *top = heap;
+
+	machine_lock(&heap_lock);
+	for (struct block *b = (struct block *)heap; (char *)b < heap_end; b = next_of(b)) {
+		if (b->free)
+			merge(b);
+		top = (char *)(b->free ? b + 1 : next_of(b));
+	}
+	machine_unlock(&heap_lock);
+	return (top);
+}
+
+char *
+kernel_heap_end(void)
+{
+	return (heap_end);
+}
+
 void *
 malloc(size_t size)
 {

@@ -36,6 +36,7 @@ struct keeper {
 };
 
 static struct keeper *keeper;
+bool (*x86_in_use)(vm_paddr_t pa);
 extern char __start_cooper_state[], __stop_cooper_state[];
 extern char x86_data_start[];
 
@@ -113,10 +114,13 @@ copy_range(vm_paddr_t start, vm_paddr_t end, void *arg)
 	MUST(c->at + (end - start) <= keeper->copy + keeper->room,
 	    "x86_try: too little room for copies");
 	for (; start < end; start += PAGE_SIZE, c->at += PAGE_SIZE) {
-		void *there = x86_map_temporary(0, c->at), *here = x86_map_temporary(1, start);
+		void *there, *here;
 
-		if (start >= mine && start < mine_end)
+		if ((start >= mine && start < mine_end) ||
+		    (x86_in_use != NULL && !x86_in_use(start)))
 			continue;
+		there = x86_map_temporary(0, c->at);
+		here = x86_map_temporary(1, start);
 		if (c->back)
 			memcpy(here, there, PAGE_SIZE);
 		else
@@ -124,7 +128,10 @@ copy_range(vm_paddr_t start, vm_paddr_t end, void *arg)
 	}
 }
 
-/* Code does not change; all else of the image, and behind it, may. */
+/*
+ * Code does not change; all else of the image, and behind it, may. The image comes first, then kept and
+ * boot memory, then the segments: so when memory is copied back x86_in_use() finds its books as they were.
+ */
 static void
 copy_all(bool back)
 {

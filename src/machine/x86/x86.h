@@ -61,7 +61,6 @@ struct cpu {
 extern struct cpu x86_cpus[X86_MAXCPU];
 extern unsigned x86_ncpus;   /* that run */
 extern unsigned x86_nactive; /* that the shape has */
-extern unsigned x86_nactive; /* that the shape has */
 
 static inline struct cpu *
 x86_this_cpu(void)
@@ -156,11 +155,11 @@ void x86_idt_load(void);
 void x86_trap(struct trap_frame *frame); /* from trap.S */
 void x86_call_interrupt(void);           /* another CPU's x86_call() */
 extern void (*x86_watchdog)(void);       /* called at each tick of CPU 0, interrupts off; or NULL */
-/* Who owns an address: one line, for the report of a page fault; the program may set it. */
-/* Called by a panic before its line is out; it need not return. */
+/* What the program may set. Called by a panic before its line is out; it need not return. */
 extern void (*x86_on_panic)(const char *line);
-/* Called by a panic after its line is out, before the end; the program may set it. */
+/* Called by a panic after its line is out, before the end. */
 extern void (*x86_last_words)(void);
+/* Who owns an address: one line, for the report of a page fault. */
 extern void (*x86_owner)(vm_offset_t va, char *line, size_t size);
 
 /* ---- again.c: for programs that test --------------------------------------------------------------------- */
@@ -178,6 +177,11 @@ void x86_restart(void);
  * panic, or fault; *text is what was printed. Threads that it started are gone. Other threads must be asleep.
  */
 enum x86_end { X86_RETURNED, X86_PANICKED, X86_FAULTED };
+/*
+ * Does anybody need what is in this page? Those that nobody needs are not copied. NULL: all are
+ * needed. It reads what is in the image, in kept and in boot memory alone.
+ */
+extern bool (*x86_in_use)(vm_paddr_t pa);
 bool x86_try_start(uint64_t physmem); /* before machine_start(): reserve room; false: too little */
 enum x86_end x86_try(void (*fn)(void *), void *arg, const char **text);
 int *x86_try_word(void); /* outlives a try */
