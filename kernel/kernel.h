@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include "machine/machine.h"
 
 /* A suite of tests; found through the section (suite.c). */
 struct machine_shape;
@@ -19,14 +20,16 @@ struct kernel_suite {
 bool kernel_heap_start(size_t bytes); /* before the machine is started */
 char *kernel_heap_top(void);          /* behind it nothing is in use */
 char *kernel_heap_end(void);
-int kernel_suites(void);              /* all tests; 0 if none failed */
-int kernel_tables(void);              /* some life, and all tables */
-int kernel_build(void);               /* the kernel-build trace */
+int kernel_suites(void); /* all tests; 0 if none failed */
+int kernel_tables(void); /* some life, and all tables */
+int kernel_build(void);  /* the kernel-build trace */
+int kernel_hang(void);   /* does not return: the watchdog ends it */
 void kernel_print_tables(void);
 
 /* Stop the machine with the chain of who waits for what when nobody has advanced for so long. */
 void watchdog_start(unsigned seconds);
-void watchdog_advance(void); /* something was done */
-void chain_print(void);      /* who waits on which channel, and what would release it */
+void watchdog_advance(void);                                /* something was done */
+void kernel_owner(vm_offset_t va, char *line, size_t size); /* of an address, in words */
+void chain_print(void); /* who waits on which channel, and what would release it */
 
 #endif

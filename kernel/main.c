@@ -2,48 +2,23 @@
  * The test kernel: what the loader's command line asks for is run, and its result ends the machine.
  *
  *	run=tables     zones, arenas and threads for a moment, then all tables (the default)
- *	run=tests      the unit tests of the core; suite=NAME one of them; verbose
+ *	run=tests      the unit tests of the core; suite=NAME,NAME some of them; verbose
  *	run=build      the kernel-build trace on all CPUs, with the page daemon
+ *	run=hang       threads that wait for each other, for the watchdog to find
  *	fault=NAME     put a bug of lab/faults.def back (images with -lab in their name)
  *	watchdog=N     seconds without progress after which the machine says why and stops
  *	cpus= domains= mem= kva= debug nodmap nodaemon: the shape (src/machine/x86/start.c)
+ *	nomap, hole=START,SIZE: a loader that gave no map, or one with a hole
  */
 #include "x86.h"
-#include <cooper/kmem.h>
-#include <cooper/uma.h>
-#include <cooper/vmem.h>
 #include <string.h>
-#include "kmem/kmem_int.h"
 #include "kernel.h"
-
-/* ---- who owns an address ---------------------------------------------------------------------------- */
-
-/* For the report of a page fault: which arena has it, and as what. */
-static void
-owner_of(vm_offset_t va, char *line, size_t size)
-{
-	static const char *const kinds[] = { "free", "busy", "span" };
-	enum vmem_segment_type type;
-	vmem_addr_t start;
-	vmem_size_t length;
-
-	if (va - x86_memory.kva >= x86_memory.kva_size) {
-		core_snprintf(line, size, "outside the kernel window");
-		return;
-	}
-	core_snprintf(line, size, "in the window, of no arena");
-	LIST_EACH (l, &kmem_arenas) {
-		struct kmem_arena *ka = container_of(l, struct kmem_arena, link);
-
-		if (ka->vm != NULL && vmem_whatis(ka->vm, va, &type, &start, &length))
-			core_snprintf(line, size, "%s in arena %s, [%p, +%zu)", kinds[type % 3],
-			    ka->name, (void *)start, length);
-	}
-}
 
 /* ---- faults -------------------------------------------------------------------------------------------- */
 
 #ifdef COOPER_LAB
+#include "base/fault.h"
+
 uint64_t core_faults;
 enum core_policy core_policy;
 
@@ -95,7 +70,7 @@ kernel_main(void)
 {
 	int failed;
 
-	x86_owner = owner_of;
+	x86_owner = kernel_owner;
 	if (!take_fault()) {
 		x86_printf("kernel: no such fault in this image\n");
 		return (2);
@@ -105,6 +80,8 @@ kernel_main(void)
 		failed = kernel_suites();
 	else if (option_is("run", "build", false))
 		failed = kernel_build();
+	else if (option_is("run", "hang", false))
+		failed = kernel_hang();
 	else if (option_is("run", "tables", true))
 		failed = kernel_tables();
 	else {

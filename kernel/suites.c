@@ -116,16 +116,23 @@ run_suite(const struct kernel_suite *s)
 	    (unsigned)((machine_now() - start) >> 20));
 }
 
+/* `list`: names with commas between them, up to a space; NULL: all. */
 static bool
 wanted(const struct kernel_suite *s, const char *list)
 {
-	size_t n = 0;
+	size_t n = strlen(s->name);
 
 	if (list == NULL)
 		return (true);
-	while (list[n] != '\0' && list[n] != ' ')
-		n++;
-	return (strlen(s->name) == n && strncmp(s->name, list, n) == 0);
+	for (;;) {
+		if (strncmp(s->name, list, n) == 0 &&
+		    (list[n] == ',' || list[n] == ' ' || list[n] == '\0'))
+			return (true);
+		while (*list != ',' && *list != ' ' && *list != '\0')
+			list++;
+		if (*list++ != ',')
+			return (false);
+	}
 }
 
 int

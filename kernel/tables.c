@@ -7,6 +7,7 @@
 #include <cooper/uma.h>
 #include <cooper/vmem.h>
 #include <string.h>
+#include "page/page.h"
 #include "kernel.h"
 
 #define WORKERS 6
@@ -49,6 +50,45 @@ worker(void *arg)
 	__atomic_add_fetch(&ended, 1, __ATOMIC_ACQ_REL);
 }
 
+/* Every page that there is, taken and given back: is none of them in the hole of the map? */
+static void
+holes_are_respected(void)
+{
+	struct vm_page *held = NULL, *m;
+	vm_paddr_t hole, end;
+	unsigned n = 0;
+
+	x86_memory_hole(&hole, &end);
+	for (; (m = vm_page_alloc(0, M_NOWAIT)) != NULL; n++) {
+		MUST(page_paddr(m) + PAGE_SIZE <= hole || page_paddr(m) >= end,
+		    "page %llx is in the hole of the memory map",
+		    (unsigned long long)page_paddr(m));
+		m->owner = (uintptr_t)held;
+		held = m;
+	}
+	while ((m = held) != NULL) {
+		held = (struct vm_page *)m->owner;
+		vm_page_free(m);
+	}
+	x86_printf("hole: none of %u pages is in it\n", n);
+}
+
+/* Behind the last byte of a slab, where nothing is. */
+static void
+overrun(void)
+{
+	enum { ITEMS = 500 };
+	char *item = NULL;
+
+	for (unsigned i = 0; i < ITEMS; i++) {
+		item = uma_zalloc(objects, M_WAITOK);
+		item -= (uintptr_t)item & PAGE_MASK;
+		if (page_of_va((vm_offset_t)item + PAGE_SIZE) == NULL)
+			break;
+	}
+	item[PAGE_SIZE] = 1;
+}
+
 int
 kernel_tables(void)
 {
@@ -68,8 +108,12 @@ kernel_tables(void)
 		MUST(x86_thread_start("worker", -1, worker, NULL) != NULL, "no thread");
 	while (__atomic_load_n(&ended, __ATOMIC_ACQUIRE) < WORKERS)
 		x86_sleep(1000);
+	if (x86_option("hole") != NULL)
+		holes_are_respected();
 	if (x86_option("touch") != NULL) /* what a stray pointer meets */
 		*(volatile char *)(x86_memory.kva + x86_memory.kva_size / 2) = 1;
+	if (x86_option("overrun") != NULL)
+		overrun();
 	kernel_print_tables();
 	return (0);
 }

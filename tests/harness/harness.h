@@ -129,6 +129,12 @@ void side_join(struct side_thread *t);
 /* Wait until n threads sleep on `channel`. The one poll here: nothing tells of falling asleep. */
 void wait_for_sleepers(const char *channel, unsigned n);
 
+/* Of n random steps, as many as an emulated machine makes in the time: built with TEST_SLOW. */
+#ifndef TEST_SLOW
+#define TEST_SLOW 1
+#endif
+#define TEST_STEPS(n) ((n) / TEST_SLOW)
+
 /* Does a thread wait for m, which another one holds? */
 bool lock_is_wanted(const struct mtx *m);
 void harness_nap(void); /* the machine's: let others run for a moment */

@@ -23,7 +23,7 @@ reclaim_on(void *arg)
 /* ---- tags ------------------------------------------------------------------------------------------------ */
 
 #define HELD  48
-#define STEPS 2000
+#define STEPS TEST_STEPS(2000)
 
 static void
 storm_thread(struct test_thread *t)

@@ -8,7 +8,7 @@
 
 #include "page_test.h"
 
-#define STEPS     40000
+#define STEPS     TEST_STEPS(40000)
 #define MAX_OWNED 4096
 #define BUDGET    1024 /* free pieces up to which the search is exact */
 

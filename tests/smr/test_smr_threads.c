@@ -8,8 +8,8 @@
 #include "smr/smr_int.h"
 
 #define SLOTS   16
-#define ROUNDS  2000 /* at least, and until the readers have made their number */
-#define SEEN    10000
+#define ROUNDS  TEST_STEPS(2000) /* at least, and until the readers have made their number */
+#define SEEN    TEST_STEPS(10000)
 #define PENDING 32
 #define ALIVE   0x600dcafeu
 #define DEAD    0xdeadc0deu

@@ -142,7 +142,7 @@ static void
 count_up(struct test_thread *t)
 {
 	thread_barrier(t);
-	for (unsigned i = 0; i < 10000; i++) {
+	for (unsigned i = 0; i < TEST_STEPS(10000); i++) {
 		mtx_lock(&keg);
 		count++;
 		mtx_unlock(&keg);
@@ -156,7 +156,7 @@ mutexes_exclude(void **state)
 	init();
 	count = 0;
 	run_threads(THREADS, count_up, NULL);
-	assert_int_equal(count, THREADS * 10000);
+	assert_int_equal(count, THREADS * TEST_STEPS(10000));
 }
 
 TEST_MAIN(cmocka_unit_test(rising_order_is_fine), cmocka_unit_test(violations_stop_with_both_names),

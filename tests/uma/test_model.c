@@ -178,7 +178,7 @@ one_thread(void **state)
 	make_zones();
 	h->seed = 12345;
 	h->next_mark = 1;
-	for (unsigned i = 0; i < 8000; i++) {
+	for (unsigned i = 0; i < TEST_STEPS(8000); i++) {
 		if (i % 16 == 0)
 			machine_bind((int)(test_random(&h->seed) % uma_ncpus));
 		some_operations(h);
@@ -230,7 +230,7 @@ worker(struct test_thread *t)
 
 	h->seed = t->index * 7919 + 1;
 	h->next_mark = (uint64_t)(t->index + 1) << 40;
-	for (unsigned i = 0; i < 1200; i++) {
+	for (unsigned i = 0; i < TEST_STEPS(1200); i++) {
 		some_operations(h);
 		for (unsigned k = 0; k < 20; k++)
 			exchange(h, (unsigned)(test_random(&h->seed) % nzones));

@@ -8,8 +8,8 @@
 #include "arena.h"
 
 #define SMALL    3000
-#define LARGE    30000
-#define MEASURED 3000 /* operations of each kind */
+#define LARGE    TEST_STEPS(30000)
+#define MEASURED TEST_STEPS(3000) /* operations of each kind */
 
 struct field {
 	struct pool *pool;

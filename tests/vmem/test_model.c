@@ -226,7 +226,7 @@ operate(struct model *m, int policy, unsigned operations)
 	static const int all[] = { M_FIRSTFIT, M_BESTFIT, M_NEXTFIT, M_TOPDOWN };
 	unsigned full = 70;
 
-	for (unsigned n = 0; n < operations; n++) {
+	for (unsigned n = 0; n < TEST_STEPS(operations); n++) {
 		if (n % 512 == 0)
 			full = 20 + pick(m, 75); /* in percent: how full it is to be for a while */
 		if (m->nlive > 0 && (vmem_size(m->vm, VMEM_ALLOC) * 100 >

@@ -140,10 +140,15 @@ uint64_t
 x86_option_size(const char *key, uint64_t otherwise)
 {
 	const char *p = x86_option(key);
+
+	return (p == NULL || *p < '0' || *p > '9' ? otherwise : x86_size(p));
+}
+
+uint64_t
+x86_size(const char *p)
+{
 	uint64_t n = 0;
 
-	if (p == NULL || *p < '0' || *p > '9')
-		return (otherwise);
 	while (*p >= '0' && *p <= '9')
 		n = n * 10 + (uint64_t)(*p++ - '0');
 	return (*p == 'K' ? n << 10 : *p == 'M' ? n << 20 : *p == 'G' ? n << 30 : n);

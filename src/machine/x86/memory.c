@@ -82,6 +82,30 @@ copy_options(const char *from)
 	x86_options = options;
 }
 
+/* The option hole=START,SIZE: a map as of a machine that has no memory there. */
+static void
+add_around_hole(vm_paddr_t start, vm_paddr_t end)
+{
+	vm_paddr_t hole, hole_end;
+
+	x86_memory_hole(&hole, &hole_end);
+	if (hole > start)
+		add_range(start, MIN(hole, end));
+	if (hole_end < end)
+		add_range(MAX(hole_end, start), end);
+}
+
+void
+x86_memory_hole(vm_paddr_t *start, vm_paddr_t *end)
+{
+	const char *size = x86_option("hole");
+
+	while (size != NULL && *size != ',' && *size != ' ' && *size != '\0')
+		size++;
+	*start = (vm_paddr_t)x86_option_size("hole", 0);
+	*end = *start + (size != NULL && *size == ',' ? (vm_paddr_t)x86_size(size + 1) : 0);
+}
+
 /* The loader's structures are below 1 MiB or beside the image; start.S still maps them. */
 bool
 x86_memory_probe(const struct multiboot_info *info, const char **why)
@@ -99,7 +123,7 @@ x86_memory_probe(const struct multiboot_info *info, const char **why)
 		const struct multiboot_range *r = (const void *)at;
 
 		if (r->type == RANGE_USABLE)
-			add_range(r->start, r->start + r->length);
+			add_around_hole((vm_paddr_t)r->start, (vm_paddr_t)(r->start + r->length));
 		at += r->size + sizeof(r->size);
 	}
 	if (whole.n == 0) {

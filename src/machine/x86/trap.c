@@ -49,7 +49,7 @@ static void
 page_fault_line(const struct trap_frame *f, char *line, size_t size)
 {
 	vm_offset_t va = read_cr2();
-	char owner[128] = "nobody's";
+	char owner[200] = "nobody's";
 
 	if (x86_owner != NULL)
 		x86_owner(va, owner, sizeof(owner));
@@ -64,7 +64,7 @@ static NORETURN void
 die(const struct trap_frame *f)
 {
 	const struct thread *t = x86_this_cpu()->current;
-	static char line[256];
+	static char line[320];
 
 	if (f->vector == TRAP_PAGE_FAULT)
 		page_fault_line(f, line, sizeof(line));

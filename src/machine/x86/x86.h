@@ -121,7 +121,8 @@ spin_unlock(struct spin *s)
 
 /* Read the loader's map; cut the image, and what boot memory will need, from it. False and *why. */
 bool x86_memory_probe(const struct multiboot_info *info, const char **why);
-uint64_t x86_memory_usable(void); /* bytes that segments may have */
+void x86_memory_hole(vm_paddr_t *start, vm_paddr_t *end); /* of the option hole=; else empty */
+uint64_t x86_memory_usable(void);                         /* bytes that segments may have */
 int x86_memory_start(const struct machine_shape *shape, const char **why);
 void x86_memory_used(vm_size_t *image, vm_size_t *boot, vm_size_t *tables); /* bytes */
 volatile void *x86_map_device(vm_paddr_t pa); /* a page of registers, uncached; at start only */
@@ -208,6 +209,7 @@ extern const char *x86_options; /* the loader's command line */
 /* The value of "key=" among the options, or of a bare "key" (""); NULL if it is not there. */
 const char *x86_option(const char *key);
 uint64_t x86_option_size(const char *key, uint64_t otherwise); /* 16M, 512K, 7 */
+uint64_t x86_size(const char *text);                           /* a number with such a letter */
 const char *x86_start_refused(void); /* why there is no memory to start with, or NULL */
 
 /* The program: runs as the first thread; its return value ends the machine. */
