@@ -76,11 +76,13 @@ for i in {1..20}; do
     spawn boot "shipped-$i" i386 2 64 33 '^build: .*, [1-9][0-9]* passes' "${pressure[@]}" watchdog=60
 done
 for image in i386 amd64; do
+    memory=1M # such that the page daemon has work
+    [ $image = i386 ] || memory=1200K
     spawn image_is_the_core $image
     for cpus in 1 2 4; do
         spawn boot "tables-$image-$cpus" $image $cpus 64 33 '^kernel: passed' run=tables
         spawn boot "build-$image-$cpus" $image $cpus 64 33 '^build: .*, [1-9][0-9]* passes' \
-            run=build mem=1200K kva=16M workers=2 watchdog=60
+            run=build mem=$memory kva=16M workers=2 watchdog=60
     done
     for cpus in 1 4; do
         spawn boot "storm-$image-$cpus" $image $cpus 256 33 '^tests: [0-9]+ passed, 0 failed' \
