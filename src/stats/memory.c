@@ -31,7 +31,7 @@ stats_memory_zone(struct stats_collector *c, const struct uma_zone *z, const str
 	struct stats_memory *m = &c->memory;
 	uint64_t pages = r->pages, bytes, items;
 
-	if (keg == NULL || (keg->flags & (ZF_OWNALLOC | UMA_ZONE_VM)) == ZF_OWNALLOC)
+	if (keg == NULL || (keg_is_foreign(keg) && (keg->flags & UMA_ZONE_VM) == 0))
 		return; /* no memory of ours */
 	c->slab_pages += r->pages;
 	if (!r->secondary)

@@ -24,6 +24,10 @@ read_stack(const struct percpu_stack *s, uint64_t *pops, uint64_t *pushes)
 static void
 collect_parts(struct stats_collector *c, const struct uma_zone *z, struct stats_zone *r)
 {
+	struct uma_keg keg;
+	bool equated = z->keg != NULL && PEEK(c, z->keg, &keg) && !keg_is_foreign(&keg) &&
+		       (z->flags & (UMA_ZONE_VM | ZF_BUCKET | ZF_INTERNAL)) == 0; /* memory.c */
+
 	for (unsigned cpu = 0; cpu < c->ncpus; cpu++) {
 		struct percpu part;
 		uint64_t cached;
@@ -43,8 +47,7 @@ collect_parts(struct stats_collector *c, const struct uma_zone *z, struct stats_
 		if (c->cpus != NULL) {
 			c->cpus[cpu].cached += cached;
 			c->cpus[cpu].cached_bytes += cached * z->size;
-			if (z->keg != NULL &&
-			    (z->flags & (UMA_ZONE_VM | ZF_BUCKET | ZF_INTERNAL | ZF_OWNALLOC)) == 0)
+			if (equated)
 				c->cpus[cpu].memory += cached * z->size;
 		}
 	}

@@ -37,7 +37,7 @@ zone_is_plain(const struct uma_zone *zone)
 	const struct uma_keg *keg = zone->keg;
 
 	return (keg != NULL && (zone->flags & (UMA_ZONE_VM | UMA_ZONE_SMR)) == 0 &&
-		zone->zfini == NULL && keg->fini == NULL && (keg->flags & ZF_OWNALLOC) == 0);
+		zone->zfini == NULL && keg->fini == NULL && !keg_is_foreign(keg));
 }
 
 /* ---- zones ------------------------------------------------------------------------------------------------ */

@@ -368,6 +368,13 @@ zone_cpu_used(const struct uma_zone *zone, unsigned cpu)
 	return ((atomic_load_relaxed(&zone->cpus[cpu / 32]) >> (cpu % 32)) & 1);
 }
 
+/* Does its memory come from somebody's own functions? malloc's are the core's. */
+static inline bool
+keg_is_foreign(const struct uma_keg *keg)
+{
+	return ((keg->flags & ZF_OWNALLOC) != 0 && (keg->flags & UMA_ZONE_MALLOC) == 0);
+}
+
 /*
  * Are its free slabs caches, in the sense of the ceiling? Not those of what the core itself is made
  * of, nor what is never given back.

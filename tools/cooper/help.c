@@ -6,7 +6,7 @@
 
 static const char overview[] =
     "usage: cooper run [OPTION]... -- COMMAND [ARGUMENT]...\n"
-    "       cooper stat [-z] [-m] [-v] [-w] [--json] PID|FILE\n"
+    "       cooper stat [-z] [-m] [-v] [-w] [-e] [--json] PID|FILE\n"
     "       cooper lab list | run | replay | hunt | compare | soak | help\n"
     "       cooper help [COMMAND]\n"
     "       cooper --version\n"
@@ -96,7 +96,7 @@ static const char run_text[] =
     "  cooper stat -z build.json\n";
 
 static const char stat_text[] =
-    "usage: cooper stat [-z] [-m] [-v] [-w] [--json] PID|FILE\n"
+    "usage: cooper stat [-z] [-m] [-v] [-w] [-e] [--json] PID|FILE\n"
     "\n"
     "Show the statistics of a live process that runs on Cooper, or of a file that cooper run "
     "--stats\n"
@@ -123,9 +123,15 @@ static const char stat_text[] =
     "  -w      who waits: channels with their counters, then each sleeper with its channel, "
     "thread, age\n"
     "          and need (in the channel's unit: bytes, items, pages).\n"
+    "  -e      where the memory is, in bytes, as an equation that sums: live items, large blocks, "
+    "items in\n"
+    "          CPUs' buckets, in full ones and in slabs, free pages with contents, metadata, what "
+    "slabs "
+    "waste,\n"
+    "          less what nobody has touched; and what of it lies in each CPU's buckets.\n"
     "  --json  the same as one line of JSON, with every field; numbers above 2^63-1 are cut to "
     "that.\n"
-    "Without -z, -m, -v, -w: all of them, without histograms.\n"
+    "Without -z, -m, -v, -w, -e: all of them, without histograms.\n"
     "\n"
     "Exit status: 0; 2 for no such process or file, a process that does not run on Cooper or may "
     "not be\n"
