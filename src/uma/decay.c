@@ -32,7 +32,7 @@ CORE_STATE static uint64_t began;     /* of the round; atomic */
 CORE_STATE static uint64_t stepped;   /* of the last part */
 
 bool
-zone_is_plain(const struct uma_zone *zone)
+zone_calls_nobody(const struct uma_zone *zone)
 {
 	const struct uma_keg *keg = zone->keg;
 
@@ -46,7 +46,7 @@ static bool
 decays(const struct uma_zone *zone, bool sleep)
 {
 	return ((zone->flags & (UMA_ZONE_UNMANAGED | UMA_ZONE_NOTRIM)) == 0 &&
-		(sleep || zone_is_plain(zone)));
+		(sleep || zone_calls_nobody(zone)));
 }
 
 /* The cursor's zone, held; NULL: none is left. */

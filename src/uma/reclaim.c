@@ -114,7 +114,7 @@ uma_reclaim(int req)
 static void
 reclaim_if_plain(struct uma_zone *zone, void *arg)
 {
-	if (zone_is_plain(zone))
+	if (zone_calls_nobody(zone))
 		reclaim_one(zone, arg);
 }
 

@@ -339,7 +339,7 @@ void decay_tend(struct uma_zone *zone, int flags);
 void decay_round(void);
 void decay_fork_child(void);
 /* May memory of this zone go from any context: does nobody's callback run, and no lock matter? */
-bool zone_is_plain(const struct uma_zone *zone);
+bool zone_calls_nobody(const struct uma_zone *zone);
 
 /* ---- reclaim.c ---- */
 void uma_reclaim_plain(int req);
