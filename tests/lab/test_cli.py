@@ -112,7 +112,7 @@ def campaigns(lab):
     lab.check(len(both['results']) == sum(len(shard['results']) for shard in shards) and
               both['shards'] == ['1/20', '2/20'], 'nothing_is_lost_by_merging', both['shards'])
     lab.check('faults found' in lab.run('hunt', '--merge', '1.json', '2.json')[1], 'merged_table')
-    compared = lab.json(HELD, 'compare', 'compare', 'btalloc', '--schedules', '100')
+    compared = lab.json(HELD, 'compare', 'compare', 'btalloc', '--schedules', '200')
     rows = {row['name']: row for row in compared['remedies']}
     lab.check(rows['r358097']['hangs'] > 0, 'the_bug_hangs', rows['r358097'])
     for name in ('nofree', 'nofree-no-dmap', 'shipped'):
