@@ -15,8 +15,7 @@ struct range {
 	uint32_t type;
 } __attribute__((packed));
 
-#define LOW_END 0x400000u /* what one page table maps */
-#define PTE     3u        /* there, and to be written */
+#define LOW_END 0x400000u /* what one page table maps; 3 in an entry: there, and to be written */
 struct thread_state the_thread;
 uint32_t window_table[WINDOW_SIZE >> PAGE_SHIFT] ALIGNED(4096);
 static uint32_t directory[1024] ALIGNED(4096), low_table[1024] ALIGNED(4096);
@@ -25,7 +24,6 @@ static volatile uint32_t ticks, permits;
 extern char image_end[];
 static char *boot_next = image_end;
 void clock_entry(void), trap_entry(void), clock_tick(void);
-
 static void out(uint16_t port, uint8_t v) { __asm__ volatile("outb %0, %1" : : "a"(v), "Nd"(port)); }
 
 /* ---- start: paging, then the clock's interrupt at vector 32, a hundred a second ---- */
@@ -37,11 +35,11 @@ void machine_init(const void *info) {
 	uint16_t idtr[3] = { sizeof(idt) - 1, (uint16_t)(uint32_t)idt,
 		(uint16_t)((uint32_t)idt >> 16) };
 	loader = info;
-	directory[0] = (uint32_t)low_table | PTE;
+	directory[0] = (uint32_t)low_table | 3;
 	for (unsigned i = 1; i < 1024; i++) /* nothing is at NULL */
-		low_table[i] = i << PAGE_SHIFT | PTE;
+		low_table[i] = i << PAGE_SHIFT | 3;
 	for (unsigned i = 0; i < WINDOW_SIZE >> 22; i++)
-		directory[(WINDOW >> 22) + i] = (uint32_t)&window_table[i << 10] | PTE;
+		directory[(WINDOW >> 22) + i] = (uint32_t)&window_table[i << 10] | 3;
 	for (unsigned i = 0; i < nitems(idt); i++) {
 		uint32_t entry = (uint32_t)(i == 32 ? clock_entry : trap_entry);
 		idt[i] = (uint64_t)(entry >> 16) << 48 | 0x8e0000080000ull | (entry & 0xffff);
@@ -89,7 +87,7 @@ void *machine_boot_alloc(vm_size_t bytes, vm_size_t align) {
 
 void machine_map(vm_offset_t va, const vm_paddr_t *pa, unsigned n, bool exec) {
 	for (unsigned i = 0; i < n; i++)
-		window_table[atop(va - WINDOW) + i] = (uint32_t)pa[i] | PTE;
+		window_table[atop(va - WINDOW) + i] = (uint32_t)pa[i] | 3;
 }
 void machine_unmap(vm_offset_t va, unsigned n) {
 	for (; n > 0; n--, va += PAGE_SIZE) {
