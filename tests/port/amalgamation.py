@@ -16,7 +16,8 @@ HELPERS = {32: {'__udivdi3', '__umoddi3', '__udivmoddi4', '__ctzdi2', '__atomic_
                 '__atomic_exchange_8', '__atomic_fetch_add_8', '__atomic_fetch_sub_8',
                 '__atomic_compare_exchange_8', '__ashldi3', '__lshrdi3'}, 64: set()}
 OWN_HEADERS = {'machine_param.h', 'machine_inline.h', 'machine_percpu.h', 'cooper.h', 'faults.def',
-               'stdarg.h', 'stdbool.h', 'stddef.h', 'stdint.h', 'limits.h'}
+               'stdarg.h', 'stdbool.h', 'stddef.h', 'stdint.h', 'limits.h',
+               'sys/rseq.h'}  # behind COOPER_INLINE, for programs
 CLASH = {'src/a.c': '#define N 1\nstruct s {\n\tint turn;\n};\nstatic int\nturn(struct s *s)\n{\n'
                     '\treturn (s->turn + N); /* turn */\n}\n',
          'src/b.c': '#define N 2\nstatic int turn = N;\nconst char *says = "turn";\n'}
