@@ -197,7 +197,7 @@ callbacks_wait_for_who_may_sleep(void **state)
 	fill(z, 4000);
 	give_back(z, 4000);
 	finis = 0;
-	assert_false(zone_is_plain(z));
+	assert_false(zone_calls_nobody(z));
 	(void)cooper_set_decay(1);
 	for (unsigned i = 0; i < 3000; i++)
 		decay_tend(z, M_NOWAIT);
