@@ -2,8 +2,9 @@
  * Spare tags: those that an arena has and does not use, and the traffic with its tag source.
  *
  * A request sees to BT_MAXALLOC spare tags once, before it searches; nothing after that can fail for
- * want of tags (D26770). While it lets go of the lock its tags are in its purse, where nobody else finds
- * them. A request that fails puts back to the source what it took from there, so the arena is as it was;
+ * want of tags (D26770). When it lets go of the lock after that its tags are in its purse, where nobody
+ * else finds them. While it still gathers they are not: of two that each have a part of the last tags,
+ * and wait for the rest, one finds all of them when it looks again. A request that fails puts back to the source what it took from there, so the arena is as it was;
  * one that may use the reserve also puts back what it did not use (R6). Freed tags become spare;
  * beyond BT_MAXFREE they go back to the source, with no lock held.
  */
@@ -94,11 +95,9 @@ spare_fill(vmem_t *vm, struct purse *purse, unsigned need, int flags)
 		if (bt == NULL) {
 			if (flags & M_NOVM)
 				return (COOPER_ENOMEM);
-			spare_hide(vm, purse);
 			mtx_unlock(&vm->lock);
 			bt = ts->alloc(ts, (flags & M_NOWAIT ? M_NOWAIT : M_WAITOK) | reserve);
 			mtx_lock(&vm->lock);
-			spare_show(vm, purse);
 			if (bt == NULL && (flags & M_NOWAIT))
 				return (COOPER_ENOMEM);
 		}

@@ -5,7 +5,7 @@
 
 /* ---- tags ------------------------------------------------------------------------------------------ */
 
-static struct vmem_btag *
+struct vmem_btag *
 pool_alloc(struct tag_source *ts, int flags)
 {
 	struct pool *p = (struct pool *)ts;

@@ -25,7 +25,8 @@ struct pool {
 };
 
 struct pool *pool_new(unsigned size);
-void pool_delete(struct pool *p); /* all tags must be back */
+struct vmem_btag *pool_alloc(struct tag_source *ts, int flags); /* its source's */
+void pool_delete(struct pool *p);                               /* all tags must be back */
 
 /* An arena with tags from p. */
 vmem_t *arena_new(

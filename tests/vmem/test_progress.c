@@ -481,6 +481,63 @@ arenas_come_and_go_while_a_request_waits(void **state)
 	teardown();
 }
 
+/*
+ * The last four tags, two of them in each of two requests' hands when both come to wait for the rest: one
+ * has them all, and then the other. (Its sleepers' test found it, in one run of many.)
+ */
+static unsigned gatherers; /* requests that have come to wait for tags, or are served */
+
+static struct vmem_btag *
+two_for_each(struct tag_source *ts, int flags)
+{
+	static _Thread_local unsigned had;
+	struct vmem_btag *bt;
+
+	if ((flags & M_WAITOK) != 0) {
+		if (had == 2)
+			__atomic_add_fetch(&gatherers, 1, __ATOMIC_SEQ_CST);
+		had = 0;
+		do
+			harness_nap();
+		while (__atomic_load_n(&gatherers, __ATOMIC_SEQ_CST) < 2);
+		return (NULL);
+	}
+	if (had == 2 || (bt = pool_alloc(ts, flags)) == NULL)
+		return (NULL);
+	had++;
+	return (bt);
+}
+
+static void
+take_and_free(void *arg)
+{
+	vmem_addr_t addr;
+
+	TEST_MUST(vmem_alloc(arg, 16, M_WAITOK | M_FIRSTFIT, &addr) == 0);
+	vmem_free(arg, addr, 16);
+	__atomic_add_fetch(&gatherers, 1, __ATOMIC_SEQ_CST);
+}
+
+static void
+requests_that_gather_tags_share_them(void **state)
+{
+	struct side_thread *t[2];
+	vmem_t *vm;
+
+	(void)state;
+	pool = pool_new(BT_IMPORT + BT_MAXALLOC);
+	vm = arena_new(pool, "gather", 16, 1024, 16);
+	gatherers = 0;
+	pool->source.alloc = two_for_each;
+	for (int i = 0; i < 2; i++)
+		t[i] = side_start(take_and_free, vm, -1);
+	for (int i = 0; i < 2; i++)
+		side_join(t[i]);
+	arena_check(vm);
+	vmem_destroy(vm);
+	pool_delete(pool);
+}
+
 TEST_MAIN(cmocka_unit_test(what_rests_in_another_arenas_caches_ends_a_wait),
     cmocka_unit_test(a_bucket_in_a_threads_hands_ends_a_wait),
     cmocka_unit_test(the_zone_counts_what_came_past_it),
@@ -490,6 +547,7 @@ TEST_MAIN(cmocka_unit_test(what_rests_in_another_arenas_caches_ends_a_wait),
     cmocka_unit_test(H1_futile_importers_sleep),
     cmocka_unit_test(add_to_child_ends_a_wait_for_the_parent),
     cmocka_unit_test(rest_of_an_import_ends_a_wait),
+    cmocka_unit_test(requests_that_gather_tags_share_them),
     cmocka_unit_test(a_window_in_flight_is_waited_for),
     cmocka_unit_test(a_window_that_never_lands_is_no),
     cmocka_unit_test(free_in_parent_ends_a_wait_in_child))
