@@ -14,7 +14,7 @@
 
 #define HELD  400 /* most ranges that stay */
 #define MORE  60  /* that come and go, and leave a slab wholly free */
-#define EDGE  9   /* tags that are left in the first slab: more make the next one */
+#define EDGE  4   /* tags that are left in the first slab, less than the reserve */
 #define FILES 3   /* what a compiler has at a time */
 
 LAB_STATE static vm_offset_t held[HELD];

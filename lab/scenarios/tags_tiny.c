@@ -61,5 +61,5 @@ LAB_SCENARIO(tags_tiny, .name = "tags-tiny",
     .about = "two threads ask for the last tags but the reserve, and one drains",
     .shape = { .ncpus = 2 }, .setup = setup, .finish = finish,
     .sees = (const char *const[]){ "reserve_for_one_layer", "drain_ignores_reserve",
-	"refills_side_by_side", NULL },
+	"six_tags_a_layer", "refills_side_by_side", NULL },
     .tiny = true);
