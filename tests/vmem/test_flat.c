@@ -196,7 +196,7 @@ flat(int policy, const char *name)
 	for (enum kind kind = 0; kind < KINDS; kind++) {
 		uint64_t a = cost(&small, kind, policy), b = cost(&large, kind, policy);
 
-		print_message("%s, %s: %u.%u looks at %u segments, %u.%u at %u\n", name,
+		print_message("# %s, %s: %u.%u looks at %u segments, %u.%u at %u\n", name,
 		    kind_name[kind], (unsigned)(a / 10), (unsigned)(a % 10), small.nlive,
 		    (unsigned)(b / 10), (unsigned)(b % 10), large.nlive);
 		/* Six steps to a power of two, whatever is asked: a treap is 1.4 of them deep. */
@@ -251,7 +251,7 @@ metadata_of_a_segment(void **state)
 	field_new(&f, 100000, M_FIRSTFIT);
 	bytes = f.pool->out * sizeof(struct vmem_btag) + f.vm->table.room * sizeof(btref) +
 		sizeof(*f.vm);
-	print_message("%u segments: %u bytes each (%u free, %u spare tags)\n", f.nlive,
+	print_message("# %u segments: %u bytes each (%u free, %u spare tags)\n", f.nlive,
 	    (unsigned)(bytes / f.nlive), f.vm->nfree, f.vm->nspare);
 	assert_true(bytes <= (size_t)48 * f.nlive);
 	field_delete(&f);
