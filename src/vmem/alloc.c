@@ -68,8 +68,7 @@ tell_of_import(vmem_t *vm, bool futile)
 	ts->putting_back = futile;
 	arena_wait_event(vm);
 	ts->putting_back = saved;
-	if (vm->tags != NULL && vm->tags->event != NULL)
-		vm->tags->event(vm->tags);
+	spare_tell(vm);
 }
 
 /* A span that has left the arena, under the lock that said so too, goes to the parent. */
@@ -93,7 +92,7 @@ attempt(vmem_t *vm, struct request *rq, int flags, vmem_addr_t *addrp)
 	struct purse purse = { 0, 0, 0 };
 	struct vmem_btag *bt = NULL;
 	unsigned need = BT_MAXALLOC + (FAULT(six_tags_a_layer) ? BT_IMPORT : 0);
-	bool hopeless = false, adjust = false;
+	bool hopeless = false, adjust = false, tell;
 	vmem_addr_t start;
 
 	rq->grew = rq->landed = rq->blind = false;
@@ -117,6 +116,7 @@ attempt(vmem_t *vm, struct request *rq, int flags, vmem_addr_t *addrp)
 	spare_trim(vm, &purse);
 	if (unlikely(rq->unused_size != 0))
 		import_takes_off(vm);
+	tell = vm->gatherers != 0 && bt != NULL; /* what is left over may suffice for one of them */
 	mtx_unlock(&vm->lock);
 	if (unlikely(bt == NULL))
 		spare_put_back(vm, &purse);
@@ -131,6 +131,8 @@ attempt(vmem_t *vm, struct request *rq, int flags, vmem_addr_t *addrp)
 		tell_of_import(vm, rq->futile);
 	if (unlikely(rq->landed))
 		arena_wait_landed(vm);
+	if (unlikely(tell))
+		spare_tell(vm);
 	if (unlikely(adjust))
 		hash_adjust(vm);
 	return (bt != NULL ? 0 : hopeless ? COOPER_ENOMEM : COOPER_EAGAIN);
@@ -432,8 +434,7 @@ vmem_give(vmem_t *vm, vmem_addr_t addr, vmem_size_t size, bool cached)
 	if (unlikely(purse.n > 0))
 		spare_return(vm, &purse);
 	arena_wait_event(vm);
-	if (vm->tags != NULL && vm->tags->event != NULL)
-		vm->tags->event(vm->tags);
+	spare_tell(vm);
 	if (unlikely(adjust))
 		hash_adjust(vm);
 }

@@ -3,8 +3,9 @@
  *
  * A request sees to BT_MAXALLOC spare tags once, before it searches; nothing after that can fail for
  * want of tags (D26770). When it lets go of the lock after that its tags are in its purse, where nobody
- * else finds them. While it still gathers they are not: of two that each have a part of the last tags,
- * and wait for the rest, one finds all of them when it looks again. A request that fails puts back to the source what it took from there, so the arena is as it was;
+ * else finds them. While it still gathers, and waits for one more, they are in the arena's purse: neither
+ * other requests nor reclaim find them there, but whoever else gathers does. So of two that each had a
+ * part of the last tags, and wait for the rest, one has them all when it looks again. A request that fails puts back to the source what it took from there, so the arena is as it was;
  * one that may use the reserve also puts back what it did not use (R6). Freed tags become spare;
  * beyond BT_MAXFREE they go back to the source, with no lock held.
  */
@@ -76,6 +77,23 @@ spare_show(vmem_t *vm, struct purse *purse)
 		spare_put(vm, from_purse(vm, purse));
 }
 
+/* A tag that the source may have to make or wait for, while what there is lies in the arena's purse. */
+static struct vmem_btag *
+fetch_unlocked(vmem_t *vm, int flags)
+{
+	struct tag_source *ts = vm->tags;
+	struct vmem_btag *bt;
+
+	spare_hide(vm, &vm->gathered);
+	vm->gatherers++;
+	mtx_unlock(&vm->lock);
+	bt = ts->alloc(ts, flags);
+	mtx_lock(&vm->lock);
+	vm->gatherers--;
+	spare_show(vm, &vm->gathered);
+	return (bt);
+}
+
 int
 spare_fill(vmem_t *vm, struct purse *purse, unsigned need, int flags)
 {
@@ -88,6 +106,7 @@ spare_fill(vmem_t *vm, struct purse *purse, unsigned need, int flags)
 	if (ts == NULL)
 		return (COOPER_ENOMEM);
 	reserve = ts->reserve ? flags & M_USE_RESERVE : 0;
+	spare_show(vm, &vm->gathered);
 	while (vm->nspare < need) {
 		bt = ts->alloc(ts, M_NOWAIT | M_NOVM | reserve);
 		if (bt == NULL && FAULT(map_entry_recursion))
@@ -95,9 +114,7 @@ spare_fill(vmem_t *vm, struct purse *purse, unsigned need, int flags)
 		if (bt == NULL) {
 			if (flags & M_NOVM)
 				return (COOPER_ENOMEM);
-			mtx_unlock(&vm->lock);
-			bt = ts->alloc(ts, (flags & M_NOWAIT ? M_NOWAIT : M_WAITOK) | reserve);
-			mtx_lock(&vm->lock);
+			bt = fetch_unlocked(vm, (flags & M_NOWAIT ? M_NOWAIT : M_WAITOK) | reserve);
 			if (bt == NULL && (flags & M_NOWAIT))
 				return (COOPER_ENOMEM);
 		}

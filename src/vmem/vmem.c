@@ -212,8 +212,7 @@ vmem_add(vmem_t *vm, vmem_addr_t addr, vmem_size_t size, int flags)
 		return (error);
 	if (!FAULT(add_without_wakeup))
 		arena_wait_event(vm); /* H4 */
-	if (vm->tags != NULL && vm->tags->event != NULL)
-		vm->tags->event(vm->tags);
+	spare_tell(vm);
 	return (0);
 }
 

@@ -127,6 +127,13 @@ struct shape {
 	vmem_size_t align, phase, nocross;
 };
 
+/* Tags of one request while the arena is unlocked, and those to go back to the source. */
+struct purse {
+	btref tags;
+	uint32_t n;
+	uint32_t fresh; /* taken from the source by this request */
+};
+
 struct vmem {
 	struct mtx lock;
 	vmem_size_t quantum_mask;
@@ -143,6 +150,8 @@ struct vmem {
 	uint32_t quiet; /* segments that became free since the index was last searched */
 	btref spare;    /* tags not in use */
 	uint32_t nspare;
+	struct purse gathered; /* those of requests that wait for more */
+	uint32_t gatherers;    /* such requests */
 	uint32_t nbusy, nfree, nspan;
 	vmem_size_t size, inuse;
 	vmem_addr_t cursor; /* M_NEXTFIT goes on here */
@@ -345,12 +354,13 @@ struct vmem_btag *fit_find(vmem_t *vm, struct request *rq, vmem_addr_t *startp);
 
 /* ---- spare.c: spare tags ------------------------------------------------------------------------------------------------ */
 
-/* Tags of one request while the arena is unlocked, and those to go back to the source. */
-struct purse {
-	btref tags;
-	uint32_t n;
-	uint32_t fresh; /* taken from the source by this request */
-};
+/* Space or tags came back: who waits for tags of this source may find them here. With no lock held. */
+static inline void
+spare_tell(vmem_t *vm)
+{
+	if (vm->tags != NULL && vm->tags->event != NULL)
+		vm->tags->event(vm->tags);
+}
 
 struct vmem_btag *spare_take(vmem_t *vm);
 void spare_adopt(vmem_t *vm, struct vmem_btag *bt); /* from outside */

@@ -138,8 +138,9 @@ vmem_fork_child(void)
 	qcache_fork_child();
 	while (list_pop(&slept_on) != NULL)
 		;
-	LIST_EACH (l, &vmem_arenas) { /* nor does anybody fetch a table's chunk, or a span */
+	LIST_EACH (l, &vmem_arenas) { /* nor does anybody fetch a table's chunk, a span, or tags */
 		list_entry(l, vmem_t, link)->table.busy = false;
 		list_entry(l, vmem_t, link)->in_flight = 0;
+		list_entry(l, vmem_t, link)->gatherers = 0;
 	}
 }
