@@ -21,7 +21,6 @@ test     | gdb               | gdb          | a test steps through an allocation
 test     | valgrind          | valgrind     | tests run in it, and count instructions
 test     | strace            | strace       | a test records a small build's system calls
 test     | clang             | clang        | a test compiles the other machine's sequences with it
-test     | valgrind          | valgrind     | a test counts the instructions of the hot pairs
 test     | chromium          | chromium     | a test opens the laboratory's page in it
 lint     | clang-format-14   | clang-format-14 | a test checks the tree's formatting
 programs | python3           | /usr/bin/python3 | a real program to run on Cooper

@@ -141,10 +141,6 @@ int machine_start(const struct machine_shape *s, const char **why) { return (cor
 struct percpu *percpu_enter(struct percpu *cache, unsigned *cpu) {
 	return (percpu_enter_cpu(cache, *cpu = 0));
 }
-vm_size_t percpu_table_size(void) { return (0); }
-struct percpu **percpu_table(void *mem, struct percpu *cache) {
-	return (NULL);
-}
 bool percpu_entered(void) { return (the_thread.entered_cpu != 0); }
 void machine_unpark(struct thread_state *ts) { permits = 1; }
 unsigned machine_cpu(void) { return (0); }

@@ -2,5 +2,3 @@
 static inline void *percpu_pop(struct percpu *c) { return (NULL); }
 static inline bool percpu_push(struct percpu *c, void *item) { return (false); }
 static inline bool percpu_push_free(struct percpu *c, void *item) { return (false); }
-static inline void *percpu_lock_pop(struct percpu *c) { return (NULL); }
-static inline bool percpu_lock_push(struct percpu *c, void *item) { return (false); }

@@ -56,7 +56,6 @@ struct machine_giveback {
 	unsigned long ceiling; /* of all caches, bytes; ~0 none */
 	uint64_t limit;        /* of all memory in use, bytes; 0 none */
 };
-void machine_default_giveback(struct machine_giveback *g);
 
 /*
  * What the machine's sources say of memory outside of the core, now: a level (0 none .. 3 critical),
@@ -68,9 +67,36 @@ struct machine_pressure {
 	uint64_t wanted;
 	bool event;
 };
+
+#ifdef MACHINE_HOST
+void machine_default_giveback(struct machine_giveback *g);
 bool machine_pressure_read(struct machine_pressure *p);
 int machine_pressure_fd(void);      /* readable when it may pay to look; -1: there is none */
 bool machine_pressure_wanted(void); /* do the options leave the sources on? */
+#else
+/* Nobody but the core wants the pages: the watermarks see to those who do. */
+static inline void
+machine_default_giveback(struct machine_giveback *g)
+{
+	*g = (struct machine_giveback){ .decay_ms = -1, .ceiling = ~0ul };
+}
+static inline bool
+machine_pressure_read(struct machine_pressure *p)
+{
+	*p = (struct machine_pressure){ 0 };
+	return (false);
+}
+static inline int
+machine_pressure_fd(void)
+{
+	return (-1);
+}
+static inline bool
+machine_pressure_wanted(void)
+{
+	return (false);
+}
+#endif
 
 /* Memory segments; returns how many (at most max). */
 unsigned machine_segments(struct machine_segment *seg, unsigned max);
@@ -95,7 +121,11 @@ struct machine_region {
 	vm_size_t size; /* atomic */
 	bool pages;     /* of the page array's pages; else tables and boot memory */
 };
+#ifdef MACHINE_HOST
 extern struct machine_region machine_regions[MACHINE_REGIONS];
+#else
+#define machine_regions NULL /* nobody to be asked */
+#endif
 
 /* ---- pages and mappings ------------------------------------------------------------------------
  * A page's memory is reached through the direct map, if the shape has one and the page is not
@@ -182,7 +212,15 @@ bool machine_thread_start(const char *name, void (*fn)(void *), void *arg);
 
 uint64_t machine_now(void); /* monotonic nanoseconds; cheap, may be a few ms coarse */
 /* The same clock, some ms behind: for who looks at it often. A few ns. */
+#ifdef MACHINE_HOST
 uint64_t machine_now_coarse(void);
+#else
+static inline uint64_t
+machine_now_coarse(void)
+{
+	return (machine_now());
+}
+#endif
 
 /* ---- locks and parking: src/sync builds everything else on these ------------------------------------ */
 

@@ -71,18 +71,39 @@ static inline bool percpu_push(struct percpu *zone_cache, void *item);
 /* Push on the free stack: for SMR zones, whose frees must not be reused before a grace period. */
 static inline bool percpu_push_free(struct percpu *zone_cache, void *item);
 
-/*
- * The same under the CPU's lock, where a machine or mode keeps stacks closed for want of sequences: such
- * a stack is then open to these two if its `open` is set. Elsewhere they fail.
- */
-static inline void *percpu_lock_pop(struct percpu *zone_cache);
-static inline bool percpu_lock_push(struct percpu *zone_cache, void *item);
-
 /* Close and own this CPU's part; *cpu says which it is. No sleeping until percpu_exit(). */
 struct percpu *percpu_enter(struct percpu *zone_cache, unsigned *cpu);
 /* The same for a CPU of the caller's choice: remote drain and statistics. */
 struct percpu *percpu_enter_cpu(struct percpu *zone_cache, unsigned cpu);
 void percpu_exit(struct percpu *zone_cache, unsigned cpu);
+
+/* True while this thread is between enter and exit: for assertions. */
+bool percpu_entered(void);
+
+#include "machine_percpu.h"
+
+/* ---- what a machine may have besides ---------------------------------------------------------------- */
+
+/*
+ * The same as pop and push under the CPU's lock, where a machine or mode keeps stacks closed for want of
+ * sequences (PERCPU_LOCKED is defined): such a stack is then open to these two if its `open` is set.
+ * Elsewhere they fail.
+ */
+#ifndef PERCPU_LOCKED
+static inline void *
+percpu_lock_pop(struct percpu *zone_cache)
+{
+	(void)zone_cache;
+	return (NULL);
+}
+static inline bool
+percpu_lock_push(struct percpu *zone_cache, void *item)
+{
+	(void)zone_cache;
+	(void)item;
+	return (false);
+}
+#endif
 
 /*
  * Tables: where the machine finds a CPU's alloc stack by one (PERCPU_TABLES is defined), a cache has
@@ -91,12 +112,22 @@ void percpu_exit(struct percpu *zone_cache, unsigned cpu);
  * memory given and returns what percpu_table_pop() and percpu_table_push() take; a NULL cache: a table
  * of closed parts.
  */
+#ifdef PERCPU_TABLES
 vm_size_t percpu_table_size(void);
 struct percpu **percpu_table(void *mem, struct percpu *zone_cache);
-
-/* True while this thread is between enter and exit: for assertions. */
-bool percpu_entered(void);
-
-#include "machine_percpu.h"
+#else /* the array of parts is as quick */
+static inline vm_size_t
+percpu_table_size(void)
+{
+	return (0);
+}
+static inline struct percpu **
+percpu_table(void *mem, struct percpu *zone_cache)
+{
+	(void)mem;
+	(void)zone_cache;
+	return (NULL);
+}
+#endif
 
 #endif

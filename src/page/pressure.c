@@ -229,11 +229,13 @@ cooper_set_pressure_source(cooper_pressure_source_t *fn, void *arg)
 
 /* ---- handlers of programs: the page daemon's, with what it was asked for ---------------------------------- */
 
-struct handler {
-	struct lowmem_handler own;
-};
-_Static_assert(sizeof(struct handler) <= sizeof(((struct cooper_lowmem_handler *)0)->own),
-    "a handler has room for what is ours");
+static struct lowmem_handler *
+own_part(struct cooper_lowmem_handler *h)
+{
+	_Static_assert(
+	    sizeof(struct lowmem_handler) <= sizeof(h->own), "it has room for what is ours");
+	return ((struct lowmem_handler *)(void *)h->own);
+}
 
 static void
 call_handler(enum page_pressure is, int domain, void *arg)
@@ -247,14 +249,14 @@ call_handler(enum page_pressure is, int domain, void *arg)
 void
 cooper_lowmem_register(struct cooper_lowmem_handler *h)
 {
-	struct handler *own = (struct handler *)(void *)h->own;
+	struct lowmem_handler *own = own_part(h);
 
-	own->own = (struct lowmem_handler){ .fn = call_handler, .arg = h };
-	lowmem_register(&own->own);
+	*own = (struct lowmem_handler){ .fn = call_handler, .arg = h };
+	lowmem_register(own);
 }
 
 void
 cooper_lowmem_unregister(struct cooper_lowmem_handler *h)
 {
-	lowmem_unregister(&((struct handler *)(void *)h->own)->own);
+	lowmem_unregister(own_part(h));
 }

@@ -96,9 +96,9 @@ cooper_start(const struct machine_shape *shape)
 		return (error);
 	uma_startup2(&kmem_backend);
 	uma_startup3();
+	giveback_start(); /* before the daemon's thread: it reads what this sets */
 	page_daemon_start();
 	malloc_start();
-	giveback_start();
 	return (0);
 }
 

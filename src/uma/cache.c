@@ -267,9 +267,9 @@ uma_zfree_slow(struct uma_zone *zone, void *item, void *udata)
 		return;
 	if (!smr) {
 		item_dtor(zone, item, udata);
-		if ((zone->flags & ZF_CTORDTOR) != 0 && percpu_push(zone->cache, item))
-			return;
-		if (percpu_lock_push(zone->cache, item))
+		/* What plain zones have tried before they came here, without a dtor between. */
+		if (!zone_is_plain(zone) &&
+		    (percpu_push(zone->cache, item) || percpu_lock_push(zone->cache, item)))
 			return;
 	}
 	if (zone_is_cached(zone) && atomic_load_relaxed(&zone->sleepers) == 0 &&

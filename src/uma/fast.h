@@ -11,7 +11,7 @@
 
 #include "uma/uma_int.h"
 
-/* An item that is the user's as it is; NULL: there may be one yet, see uma_zalloc_rest(). */
+/* An item that is the user's as it is; NULL: there may be one yet, see zalloc_rest(). */
 static ALWAYS_INLINE void *
 uma_zalloc_fast(struct uma_zone *zone)
 {

@@ -5,28 +5,7 @@
  */
 #include <stdlib.h>
 #include <cooper/cooper.h>
-#include "zones.h"
-
-#define ITEMS 20000
-
-static void *item[ITEMS];
-
-static void
-fill(uma_zone_t z, unsigned n)
-{
-	for (unsigned i = 0; i < n; i++) {
-		item[i] = uma_zalloc(z, M_WAITOK);
-		assert_non_null(item[i]);
-		*(char *)item[i] = 1;
-	}
-}
-
-static void
-give_back(uma_zone_t z, unsigned n)
-{
-	while (n > 0)
-		uma_zfree(z, item[--n]);
-}
+#include "many.h"
 
 static unsigned long
 dirty_pages(void)

@@ -2,25 +2,7 @@
  * Giving memory back: what each request takes, what it must not, and what may run beside it.
  */
 #include <string.h>
-#include "zones.h"
-
-static void *item[20000];
-
-static void
-fill(uma_zone_t z, unsigned n)
-{
-	for (unsigned i = 0; i < n; i++) {
-		item[i] = uma_zalloc(z, M_WAITOK);
-		assert_non_null(item[i]);
-	}
-}
-
-static void
-give_back(uma_zone_t z, unsigned n)
-{
-	while (n > 0)
-		uma_zfree(z, item[--n]);
-}
+#include "many.h"
 
 /* ---- what is taken ------------------------------------------------------------------------------- */
 

@@ -137,6 +137,7 @@ add_to_child_ends_a_wait_for_the_parent(void **state)
 /* ---- an import under way ----------------------------------------------------------------------------- */
 
 static struct want second = { .size = 1024, .max = VMEM_ADDR_MAX };
+static bool second_came; /* set before it is started: its own import asks */
 static struct side_thread *second_thread;
 
 /* The parent's last space is on its way: whoever wants some meanwhile finds none, and sleeps. */
@@ -145,8 +146,9 @@ import_while_another_waits(void *arg, vmem_size_t size, int flags, vmem_addr_t *
 {
 	int error = import(arg, size, flags, addrp);
 
-	if (error != 0 || second_thread != NULL)
+	if (error != 0 || second_came)
 		return (error);
+	second_came = true;
 	second_thread = side_start(take, &second, -1);
 	wait_for_sleepers("below", 1);
 	return (0);
@@ -160,7 +162,7 @@ rest_of_an_import_ends_a_wait(void **state)
 
 	(void)state;
 	setup(4096, 4096, true);
-	second_thread = NULL;
+	second_came = false;
 	child->import = import_while_another_waits;
 	take(&first);
 	assert_int_equal(first.error, 0);
@@ -184,8 +186,9 @@ import_with_a_window(void *arg, vmem_size_t size, int flags, vmem_addr_t *addrp)
 {
 	int error = import(arg, size, flags, addrp);
 
-	if (error != 0 || second_thread != NULL)
+	if (error != 0 || second_came)
 		return (error);
+	second_came = true;
 	windowed = (struct want){ .size = 64, .min = *addrp + 512, .max = *addrp + 1023 };
 	second_thread = side_start(take, &windowed, -1);
 	wait_for_sleepers("below", 1);
@@ -201,7 +204,7 @@ window_in_flight(bool lost)
 	vmem_addr_t got;
 
 	setup(4096, 1024, true);
-	second_thread = NULL;
+	second_came = false;
 	span_is_lost = lost;
 	child->import = import_with_a_window;
 	assert_int_equal(vmem_xalloc(child, 64, 0, 0, 0, ANYWHERE, M_NOWAIT | M_FIRSTFIT, &got),

@@ -20,26 +20,20 @@
 #define CGROUP_PATH 512
 #define MAX_CPUS    8192 /* most that a Linux kernel is built for */
 
-/* A small file's beginning as a string; false if it is not there. */
-static bool
-read_file(const char *path, char *buf, size_t size)
+bool
+posix_read_file(const char *path, char *buf, size_t size)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n;
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	ssize_t n = fd < 0 ? -1 : read(fd, buf, size - 1);
 
-	if (fd < 0)
-		return (false);
-	n = read(fd, buf, size - 1);
-	close(fd);
-	if (n <= 0)
-		return (false);
-	buf[n] = '\0';
-	return (true);
+	if (fd >= 0)
+		close(fd);
+	buf[n > 0 ? n : 0] = '\0';
+	return (n > 0);
 }
 
-/* The decimal number at s; UINT64_MAX if there is none ("max") or it does not fit. */
-static uint64_t
-number_at(const char *s)
+uint64_t
+posix_number_at(const char *s)
 {
 	uint64_t v = 0;
 
@@ -78,8 +72,8 @@ cgroup_limit(const char *mount, const char *cgroup, size_t len, const char *file
 			len = 0; /* "/" */
 		if ((size_t)core_snprintf(path, sizeof(path), "%s%.*s/%s", mount, (int)len, cgroup,
 			file) < sizeof(path) &&
-		    read_file(path, text, sizeof(text)))
-			limit = lower(limit, number_at(text));
+		    posix_read_file(path, text, sizeof(text)))
+			limit = lower(limit, posix_number_at(text));
 		if (len == 0)
 			return (limit);
 		while (len > 0 && cgroup[--len] != '/')
@@ -87,34 +81,41 @@ cgroup_limit(const char *mount, const char *cgroup, size_t len, const char *file
 	}
 }
 
-/* Each line of /proc/self/cgroup is "number:controllers:path"; v2's is "0::path". */
-uint64_t
-posix_memory_limit(void)
+char *
+posix_cgroup_next(char **rest, char **controllers)
 {
-	char text[2048];
-	uint64_t limit = UINT64_MAX;
+	char *line, *end, *path;
 
-	if (!read_file("/proc/self/cgroup", text, sizeof(text)))
-		return (limit);
-	for (char *line = text, *end; line != NULL && *line != '\0'; line = end) {
-		char *controllers, *path;
-
+	while ((line = *rest) != NULL && *line != '\0') {
 		end = strchr(line, '\n');
 		if (end != NULL)
 			*end++ = '\0';
-		controllers = strchr(line, ':');
-		path = controllers != NULL ? strchr(controllers + 1, ':') : NULL;
+		*rest = end;
+		*controllers = strchr(line, ':');
+		path = *controllers != NULL ? strchr(*controllers + 1, ':') : NULL;
 		if (path == NULL)
 			continue;
 		*path++ = '\0';
-		controllers++;
+		++*controllers;
+		return (path);
+	}
+	return (NULL);
+}
+
+uint64_t
+posix_memory_limit(void)
+{
+	char text[2048], *rest = text, *controllers, *path;
+	uint64_t limit = UINT64_MAX;
+
+	(void)posix_read_file("/proc/self/cgroup", text, sizeof(text));
+	while ((path = posix_cgroup_next(&rest, &controllers)) != NULL)
 		if (*controllers == '\0')
 			limit = lower(limit,
 			    cgroup_limit("/sys/fs/cgroup", path, strlen(path), "memory.max"));
 		else if (strcmp(controllers, "memory") == 0)
 			limit = lower(limit, cgroup_limit("/sys/fs/cgroup/memory", path,
 						 strlen(path), "memory.limit_in_bytes"));
-	}
 	return (limit);
 }
 
@@ -140,12 +141,12 @@ highest_possible_cpu(void)
 	const char *last = text;
 	uint64_t cpu;
 
-	if (!read_file("/sys/devices/system/cpu/possible", text, sizeof(text)))
+	if (!posix_read_file("/sys/devices/system/cpu/possible", text, sizeof(text)))
 		return (0);
 	for (const char *p = text; *p != '\0'; p++)
 		if (*p == '-' || *p == ',')
 			last = p + 1;
-	cpu = number_at(last);
+	cpu = posix_number_at(last);
 	return (cpu < MAX_CPUS ? (unsigned)cpu : 0);
 }
 

@@ -18,14 +18,17 @@
 #ifndef MACHINE_PERCPU_INLINE_H
 #define MACHINE_PERCPU_INLINE_H
 
-#include "machine/machine.h"
-#include "machine/percpu.h" /* which ends with this file */
-
 #include <cooper/inline.h>
 
+/* What percpu.h need not supply: the lock's operations, and tables, by which uma_zalloc() and uma_zfree() go. */
+#define PERCPU_LOCKED 1
 #ifdef COOPER_RSEQ
-#define POSIX_RSEQ 1
+#define POSIX_RSEQ    1
+#define PERCPU_TABLES 1
 #endif
+
+#include "machine/machine.h"
+#include "machine/percpu.h" /* which takes this file in before it supplies the rest */
 
 #ifdef POSIX_RSEQ
 
@@ -41,9 +44,6 @@ _Static_assert(offsetof(struct percpu_stack, word) == 0 &&
 		   offsetof(struct percpu_stack, items) == 8 &&
 		   offsetof(struct percpu_stack, max) == 16,
     "the sequences know these");
-
-/* uma_zalloc() and uma_zfree() go by tables. */
-#define PERCPU_TABLES 1
 
 /* Pop, push on this CPU's stack of those whose first, CPU 0's, is given. */
 static ALWAYS_INLINE void *rseq_pop(struct percpu_stack *first);

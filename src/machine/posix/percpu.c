@@ -283,20 +283,6 @@ posix_percpu_fast(void)
 	return (false);
 }
 
-vm_size_t
-percpu_table_size(void)
-{
-	return (0);
-}
-
-struct percpu **
-percpu_table(void *mem, struct percpu *zone_cache)
-{
-	(void)mem;
-	(void)zone_cache;
-	return (NULL);
-}
-
 static bool
 choose_mode(const struct machine_shape *shape)
 {

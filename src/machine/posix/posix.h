@@ -33,8 +33,17 @@ bool posix_real_cpus(void); /* are the core's CPUs the kernel's? */
 unsigned posix_possible_cpus(void); /* one more than the highest number there can be; read once */
 unsigned posix_cpu_bound(void);     /* no CPU's number is as high, whatever the mask */
 unsigned posix_allowed_cpus(void);  /* CPUs in the affinity mask */
-uint64_t posix_host_memory(void);   /* the smaller of the host's memory and the cgroups' limits */
-uint64_t posix_memory_limit(void);  /* the cgroups' smallest limit; UINT64_MAX if there is none */
+/* A small file's beginning as a string; false, and an empty one, if there is nothing to read. */
+bool posix_read_file(const char *path, char *buf, size_t size);
+/* The decimal number at s; UINT64_MAX if there is none ("max") or it does not fit. */
+uint64_t posix_number_at(const char *s);
+/*
+ * The next line of /proc/self/cgroup, "number:controllers:path", cut up; v2's has no controllers. Returns
+ * its path; NULL: there is none. *rest is the text at first.
+ */
+char *posix_cgroup_next(char **rest, char **controllers);
+uint64_t posix_host_memory(void);  /* the smaller of the host's memory and the cgroups' limits */
+uint64_t posix_memory_limit(void); /* the cgroups' smallest limit; UINT64_MAX if there is none */
 const char *posix_options_text(char *buf, size_t size); /* COOPER_OPTIONS; NULL: not set */
 uint64_t posix_address_limit(void); /* RLIMIT_AS or RLIMIT_DATA; UINT64_MAX if there is none */
 

@@ -17,7 +17,6 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/stat.h>
@@ -35,18 +34,6 @@ static int events_fd = -1, psi_fd = -1, poll_fd = -1;
 static bool psi_is_fifo;
 
 static bool
-read_text(const char *path, char *buf, size_t size)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	ssize_t n = fd < 0 ? -1 : read(fd, buf, size - 1);
-
-	if (fd >= 0)
-		close(fd);
-	buf[n > 0 ? n : 0] = '\0';
-	return (n > 0);
-}
-
-static bool
 read_file(const char *name, char *buf, size_t size)
 {
 	char path[PATH + 32];
@@ -55,7 +42,7 @@ read_file(const char *name, char *buf, size_t size)
 	if (folder[0] == '\0')
 		return (false);
 	core_snprintf(path, sizeof(path), "%s/%s", folder, name);
-	return (read_text(path, buf, size));
+	return (posix_read_file(path, buf, size));
 }
 
 /* The number after `key` in text; `none` if there is none ("max"). */
@@ -70,7 +57,7 @@ number_after(const char *text, const char *key, uint64_t none)
 	if (at == NULL)
 		return (none);
 	at += strlen(key);
-	return (*at >= '0' && *at <= '9' ? strtoull(at, NULL, 10) : none);
+	return (*at >= '0' && *at <= '9' ? posix_number_at(at) : none);
 }
 
 /* ---- where ------------------------------------------------------------------------------------------ */
@@ -78,18 +65,15 @@ number_after(const char *text, const char *key, uint64_t none)
 static void
 find_own_cgroup(void)
 {
-	char text[2048], probe[64];
-	char *line, *end;
+	char text[2048], probe[64], *rest = text, *controllers, *path;
 
-	if (!read_text("/proc/self/cgroup", text, sizeof(text)))
+	(void)posix_read_file("/proc/self/cgroup", text, sizeof(text));
+	do
+		path = posix_cgroup_next(&rest, &controllers);
+	while (path != NULL && *controllers != '\0');
+	if (path == NULL)
 		return;
-	line = strncmp(text, "0::", 3) == 0 ? text : strstr(text, "\n0::");
-	if (line == NULL)
-		return;
-	line += line == text ? 3 : 4;
-	if ((end = strchr(line, '\n')) != NULL)
-		*end = '\0';
-	core_snprintf(folder, sizeof(folder), "/sys/fs/cgroup%s", line[1] == '\0' ? "" : line);
+	core_snprintf(folder, sizeof(folder), "/sys/fs/cgroup%s", path[1] == '\0' ? "" : path);
 	if (!read_file("memory.events", probe, sizeof(probe)))
 		folder[0] = '\0';
 }
@@ -107,7 +91,7 @@ find(void)
 		core_snprintf(folder, sizeof(folder), "%s", o->pressure);
 	else
 		find_own_cgroup();
-	any = folder[0] != '\0' || read_text("/proc/pressure/memory", probe, sizeof(probe));
+	any = folder[0] != '\0' || posix_read_file("/proc/pressure/memory", probe, sizeof(probe));
 }
 
 /* ---- what is told ------------------------------------------------------------------------------------- */
@@ -174,7 +158,7 @@ look_at_stalls(struct machine_pressure *p)
 	if (psi_is_fifo)
 		return;
 	if (folder[0] != '\0' ? !read_file("memory.pressure", text, sizeof(text))
-			      : !read_text("/proc/pressure/memory", text, sizeof(text)))
+			      : !posix_read_file("/proc/pressure/memory", text, sizeof(text)))
 		return;
 	full = strstr(text, "full ");
 	if (number_after(text, "some avg10=", 0) >= 10)

@@ -6,7 +6,7 @@
 #define MACHINE_PERCPU_INLINE_H
 
 #include "machine/machine.h"
-#include "machine/percpu.h" /* which ends with this file */
+#include "machine/percpu.h" /* which takes this file in before it supplies the rest */
 
 /* `first` is CPU 0's stack of a cache. */
 void *sim_pop(struct percpu *cache, struct percpu_stack *first);
@@ -28,21 +28,6 @@ static ALWAYS_INLINE bool
 percpu_push_free(struct percpu *zone_cache, void *item)
 {
 	return (sim_push(zone_cache, &zone_cache->free, item));
-}
-
-static inline void *
-percpu_lock_pop(struct percpu *zone_cache)
-{
-	(void)zone_cache;
-	return (NULL);
-}
-
-static inline bool
-percpu_lock_push(struct percpu *zone_cache, void *item)
-{
-	(void)zone_cache;
-	(void)item;
-	return (false);
 }
 
 #endif

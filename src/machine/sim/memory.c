@@ -453,5 +453,3 @@ memory_describe(vm_offset_t va, char *text, size_t size)
 	else
 		core_snprintf(text, size, "address %p, which is none of the run's", (void *)va);
 }
-
-struct machine_region machine_regions[MACHINE_REGIONS]; /* there is no host to be asked */

@@ -79,12 +79,6 @@ machine_now(void)
 	return (sim_now());
 }
 
-uint64_t
-machine_now_coarse(void)
-{
-	return (machine_now());
-}
-
 static uint64_t
 step_at(uint64_t time)
 {
@@ -398,30 +392,4 @@ uint64_t
 sim_hash(void)
 {
 	return (sim.hash);
-}
-
-/* Nobody but the core wants the pages: the watermarks see to those who do. */
-void
-machine_default_giveback(struct machine_giveback *g)
-{
-	*g = (struct machine_giveback){ .decay_ms = -1, .ceiling = ~0ul };
-}
-
-bool
-machine_pressure_wanted(void)
-{
-	return (false);
-}
-
-bool
-machine_pressure_read(struct machine_pressure *p)
-{
-	*p = (struct machine_pressure){ 0 };
-	return (false);
-}
-
-int
-machine_pressure_fd(void)
-{
-	return (-1);
 }

@@ -7,7 +7,7 @@
 #define MACHINE_PERCPU_INLINE_H
 
 #include "machine/machine.h"
-#include "machine/percpu.h" /* which ends with this file */
+#include "machine/percpu.h" /* which takes this file in before it supplies the rest */
 
 static ALWAYS_INLINE uintptr_t
 x86_irq_off(void)
@@ -79,21 +79,6 @@ static ALWAYS_INLINE bool
 percpu_push_free(struct percpu *zone_cache, void *item)
 {
 	return (x86_push(&zone_cache->free, item));
-}
-
-static inline void *
-percpu_lock_pop(struct percpu *zone_cache)
-{
-	(void)zone_cache;
-	return (NULL);
-}
-
-static inline bool
-percpu_lock_push(struct percpu *zone_cache, void *item)
-{
-	(void)zone_cache;
-	(void)item;
-	return (false);
 }
 
 #endif

@@ -110,21 +110,6 @@ percpu_entered(void)
 	return (machine_thread_state()->entered_cpu != 0);
 }
 
-/* No tables: the array of parts is as quick. */
-vm_size_t
-percpu_table_size(void)
-{
-	return (0);
-}
-
-struct percpu **
-percpu_table(void *mem, struct percpu *zone_cache)
-{
-	(void)mem;
-	(void)zone_cache;
-	return (NULL);
-}
-
 /* Nobody has entered. */
 void
 x86_percpu_restart(void)

@@ -58,37 +58,3 @@ machine_now(void)
 
 	return ((low >> 24) + (high << 8) + 1); /* 0 means "no time" to the core */
 }
-
-uint64_t
-machine_now_coarse(void)
-{
-	return (machine_now());
-}
-
-/* Nobody but the core wants the pages: the watermarks see to those who do. */
-void
-machine_default_giveback(struct machine_giveback *g)
-{
-	*g = (struct machine_giveback){ .decay_ms = -1, .ceiling = ~0ul };
-}
-
-bool
-machine_pressure_wanted(void)
-{
-	return (false);
-}
-
-bool
-machine_pressure_read(struct machine_pressure *p)
-{
-	*p = (struct machine_pressure){ 0 };
-	return (false);
-}
-
-int
-machine_pressure_fd(void)
-{
-	return (-1);
-}
-
-struct machine_region machine_regions[MACHINE_REGIONS]; /* there is no host to be asked */

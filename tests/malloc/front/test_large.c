@@ -242,7 +242,7 @@ static void
 too_much_leaves_the_block_alone(void)
 {
 	unsigned char *p = malloc(200 * KIB);
-	volatile size_t more = (size_t)1 << 46;
+	volatile size_t more = (size_t)1 << (sizeof(size_t) == 8 ? 46 : 31);
 
 	mark(p, 0, 200 * KIB);
 	p = realloc(p, 400 * KIB);
