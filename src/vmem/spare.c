@@ -5,9 +5,10 @@
  * want of tags (D26770). When it lets go of the lock after that its tags are in its purse, where nobody
  * else finds them. While it still gathers, and waits for one more, they are in the arena's purse: neither
  * other requests nor reclaim find them there, but whoever else gathers does. So of two that each had a
- * part of the last tags, and wait for the rest, one has them all when it looks again. A request that fails puts back to the source what it took from there, so the arena is as it was;
- * one that may use the reserve also puts back what it did not use (R6). Freed tags become spare;
- * beyond BT_MAXFREE they go back to the source, with no lock held.
+ * part of the last tags, and wait for the rest, one has them all when it looks again. A request that
+ * fails puts back to the source what it took from there, so the arena is as it was; one that may use the
+ * reserve also puts back what it did not use (R6). Freed tags become spare; beyond BT_MAXFREE they go
+ * back to the source, with no lock held.
  */
 #include "vmem/vmem_int.h"
 

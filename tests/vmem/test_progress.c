@@ -490,24 +490,43 @@ arenas_come_and_go_while_a_request_waits(void **state)
  */
 static unsigned gatherers; /* requests that have come to wait for tags, or are served */
 
+static unsigned *
+in_my_hands(void)
+{
+	static struct {
+		void *whose;
+		unsigned tags;
+	} hands[2];
+	void *me = machine_thread_state();
+
+	for (unsigned i = 0;; i = !i) {
+		void *whose = NULL;
+
+		if (__atomic_compare_exchange_n(&hands[i].whose, &whose, me, false, __ATOMIC_SEQ_CST,
+			__ATOMIC_SEQ_CST) ||
+		    whose == me)
+			return (&hands[i].tags);
+	}
+}
+
 static struct vmem_btag *
 two_for_each(struct tag_source *ts, int flags)
 {
-	static _Thread_local unsigned had;
+	unsigned *had = in_my_hands();
 	struct vmem_btag *bt;
 
 	if ((flags & M_WAITOK) != 0) {
-		if (had == 2)
+		if (*had == 2)
 			__atomic_add_fetch(&gatherers, 1, __ATOMIC_SEQ_CST);
-		had = 0;
+		*had = 0;
 		do
 			harness_nap();
 		while (__atomic_load_n(&gatherers, __ATOMIC_SEQ_CST) < 2);
 		return (NULL);
 	}
-	if (had == 2 || (bt = pool_alloc(ts, flags)) == NULL)
+	if (*had == 2 || (bt = pool_alloc(ts, flags)) == NULL)
 		return (NULL);
-	had++;
+	(*had)++;
 	return (bt);
 }
 
