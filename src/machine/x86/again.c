@@ -182,15 +182,14 @@ x86_try_start(uint64_t physmem)
 enum x86_end
 x86_try(void (*fn)(void *), void *arg, const char **text)
 {
-	uintptr_t flags;
+	uintptr_t flags = x86_sched_quiesce();
 
-	x86_sched_quiesce();
-	flags = x86_irq_off();
 	keeper->len = 0;
 	keeper->text[0] = '\0';
 	keeper->phase = COPY_OUT;
 	keeper->caller = x86_this_cpu()->current;
-	x86_switch(&keeper->back, keeper->here);
+	x86_switch(&keeper->back, keeper->here); /* comes back twice: as it was when nobody ran */
+	x86_sched_resume();
 	if (keeper->phase == TRYING) {
 		x86_irq_restore(flags);
 		fn(arg);

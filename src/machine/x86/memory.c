@@ -52,7 +52,7 @@ static struct machine_lock boot_lock;
 static vm_offset_t kept_end = (vm_offset_t)x86_image_end;
 static vm_offset_t boot_start, boot_next, boot_end; /* addresses */
 static vm_size_t table_bytes;
-static char options[256];
+static char options[1024];
 
 static void
 add_range(vm_paddr_t start, vm_paddr_t end)
@@ -71,7 +71,7 @@ add_range(vm_paddr_t start, vm_paddr_t end)
 	whole.n++;
 }
 
-static void
+static bool
 copy_options(const char *from)
 {
 	size_t n = 0;
@@ -80,6 +80,7 @@ copy_options(const char *from)
 		n++;
 	memcpy(options, from, n);
 	x86_options = options;
+	return (from[n] == '\0');
 }
 
 /* The option hole=START,SIZE: a map as of a machine that has no memory there. */
@@ -112,8 +113,10 @@ x86_memory_probe(const struct multiboot_info *info, const char **why)
 {
 	const char *at, *end;
 
-	if ((info->flags & MULTIBOOT_CMDLINE) != 0)
-		copy_options(arch_low(info->cmdline));
+	if ((info->flags & MULTIBOOT_CMDLINE) != 0 && !copy_options(arch_low(info->cmdline))) {
+		*why = "the loader's line is longer than 1023 characters";
+		return (false);
+	}
 	if ((info->flags & MULTIBOOT_MMAP) == 0 || x86_option("nomap") != NULL) {
 		*why = "the loader gave no memory map";
 		return (false);

@@ -6,8 +6,8 @@
  * go by whoever comes out of it, so a thread is never picked before its registers are saved, and
  * the stack of one that ended is not given to another before it is left.
  *
- * What stays true: a thread is on the ready queue exactly if it is THREAD_READY; on the list of the blocked exactly
- * if it is THREAD_BLOCKED; the idle threads are on none.
+ * What stays true: a thread is on the ready queue exactly if it is THREAD_READY; on the list of the
+ * blocked exactly if it is THREAD_BLOCKED; the idle threads are on none.
  */
 #include "base/atomic.h"
 #include "x86.h"
@@ -20,6 +20,7 @@ static unsigned nthreads; /* slots that have a stack */
 static uint64_t next_id = 1;
 static struct thread *ready_head, **ready_tail = &ready_head;
 static struct thread *blocked;
+static bool held; /* nobody is picked: a try begins */
 static bool started;
 
 /* ---- the queue --------------------------------------------------------------------------------------- */
@@ -43,7 +44,7 @@ make_ready(struct thread *t)
 static struct thread *
 pick(unsigned cpu)
 {
-	for (struct thread **at = &ready_head; cpu < x86_nactive && *at != NULL;
+	for (struct thread **at = &ready_head; cpu < x86_nactive && *at != NULL && !held;
 	     at = &(*at)->next) {
 		struct thread *t = *at;
 
@@ -237,22 +238,32 @@ others_asleep(void)
 	return (true);
 }
 
-void
+uintptr_t
 x86_sched_quiesce(void)
 {
 	uint64_t give_up = machine_now() + 20000000000u;
 
-	for (bool quiet = false; !quiet;) {
+	for (;;) {
 		uintptr_t flags = x86_irq_off();
+		bool quiet;
 
 		spin_lock(&sched_lock);
-		quiet = others_asleep();
+		held = quiet = others_asleep();
 		spin_unlock(&sched_lock);
+		if (quiet)
+			return (flags);
 		x86_irq_restore(flags);
 		MUST(machine_now() < give_up, "threads that should be asleep are not");
-		if (!quiet)
-			x86_yield();
+		x86_yield();
 	}
+}
+
+void
+x86_sched_resume(void)
+{
+	spin_lock(&sched_lock);
+	held = false;
+	spin_unlock(&sched_lock);
 }
 
 /* Their stacks may have been in boot memory. */
@@ -309,7 +320,7 @@ x86_tick(void)
 uint64_t
 machine_thread_id(void)
 {
-	return (x86_this_cpu()->current->id);
+	return (((struct thread *)machine_thread_state())->id);
 }
 
 bool

@@ -190,7 +190,9 @@ bool x86_trying(void);
 void x86_try_ended(enum x86_end end);             /* does not return in a try */
 bool x86_try_print(const char *text, size_t len); /* true: kept as a try's text */
 
-void x86_sched_quiesce(void); /* wait until all other threads are parked */
+/* Wait until all other threads are parked; none runs, and interrupts are off, until resume. The flags. */
+uintptr_t x86_sched_quiesce(void);
+void x86_sched_resume(void);
 void x86_sched_forget(void);  /* they are gone; other CPUs are frozen */
 void x86_call_forget(void);   /* nor is anybody in x86_call() */
 void x86_percpu_restart(void);
