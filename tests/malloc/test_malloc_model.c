@@ -109,7 +109,7 @@ wander(struct test_thread *t)
 static void
 random_blocks_keep_their_contents(void **state)
 {
-	unsigned steps = cooper_shape()->debug ? 3000 : TEST_STEPS(10000);
+	unsigned steps = TEST_STEPS(cooper_shape()->debug ? 3000 : 10000);
 	struct malloc_type_stats sum;
 
 	(void)state;
