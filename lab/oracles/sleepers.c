@@ -15,7 +15,7 @@
  *	            or an item in the slabs of the zone that it makes a slab for
  *	kva         pages, addresses in one of the arenas that kmem asks, and tags; or an item, as above
  *	btalloc     an item beyond the reserve; or a page and an address for a refill, and the reserve;
- *	            for who wants addresses, as for kva
+ *	            for who wants addresses, as for kva; for who waits for the turn, that it is nobody's
  *	zonelimit   an item below the limit, or one that lies in a cache
  *	an arena    a free segment that holds it, or one in the parent for the import; and tags
  *	smr         no reader is left in the section
@@ -324,6 +324,12 @@ smr_wait_over(const struct waitq *q)
 }
 
 static const char *
+turn_wait(void)
+{
+	return (kmem_turn == NULL ? "it is nobody's turn" : NULL);
+}
+
+static const char *
 pass_wait(void)
 {
 	struct sim_fiber_info info;
@@ -347,8 +353,11 @@ why_awake(const struct sleeper *s)
 		return (pages_wait(s));
 	if (strcmp(name, "kva") == 0)
 		return (addresses_wait(s));
-	if (strcmp(name, "btalloc") == 0) /* one tag, or so many bytes of addresses */
-		return (s->waiter->need == 1 ? tags_wait() : addresses_wait(s));
+	if (strcmp(name, "btalloc") ==
+	    0) /* one tag, the turn to gather several, or addresses' bytes */
+		return (s->waiter->need == 1             ? tags_wait()
+			: s->waiter->need == BT_MAXALLOC ? turn_wait()
+							 : addresses_wait(s));
 	if (strcmp(name, "zonelimit") == 0)
 		return (limit_wait(s->queue));
 	if (strcmp(name, "smr") == 0)

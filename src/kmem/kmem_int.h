@@ -141,6 +141,7 @@ enum kmem_channel {
 	KMEM_WAIT_TAGS,     /* one tag */
 	KMEM_WAIT_KVA,      /* addresses */
 	KMEM_WAIT_KVA_TAGS, /* addresses that are there, and the tags to cut them out with */
+	KMEM_WAIT_TURN,     /* the turn to gather tags */
 	KMEM_CHANNELS
 };
 
@@ -151,6 +152,10 @@ void kmem_wait_look(struct kmem_waiter *w);
 void kmem_wait_lacks_tags(struct kmem_waiter *w, bool tags);
 void kmem_wait(struct kmem_waiter *w, uint64_t need);
 void kmem_wait_end(struct kmem_waiter *w);
+/* The turn (vmem/tag_source.h): as kmem_wait(), unless it is nobody's: then it is this thread's. */
+void kmem_turn_wait(struct kmem_waiter *w, uint64_t need);
+void kmem_turn_end(void);
+extern struct thread_state *kmem_turn; /* whose it is; under a lock of wait.c */
 /* Held by a request that waits, in an attempt that takes several pages one after the other. */
 extern struct mtx kmem_gather_lock;
 /* Tags, address space or pages came back. Cheap while nobody waits; takes one lock of rank WAIT. */

@@ -391,6 +391,38 @@ tags_free(struct tag_source *ts, struct vmem_btag *bt)
 		kmem_event();
 }
 
+static struct kmem_waiter *
+waiter_of(struct tag_waiter *w)
+{
+	_Static_assert(
+	    sizeof(struct kmem_waiter) <= sizeof(*w), "a source's waiter is one of kmem's");
+	return ((struct kmem_waiter *)(void *)w);
+}
+
+static void
+turn_begin(struct tag_source *ts, struct tag_waiter *w)
+{
+	(void)ts;
+	kmem_wait_begin(waiter_of(w), KMEM_WAIT_TURN);
+	kmem_wait_look(waiter_of(w));
+}
+
+static void
+turn_wait(struct tag_source *ts, struct tag_waiter *w)
+{
+	(void)ts;
+	kmem_turn_wait(waiter_of(w), BT_MAXALLOC);
+	kmem_wait_look(waiter_of(w));
+}
+
+static void
+turn_end(struct tag_source *ts, struct tag_waiter *w)
+{
+	(void)ts;
+	kmem_turn_end();
+	kmem_wait_end(waiter_of(w));
+}
+
 static void
 tags_event(struct tag_source *ts)
 {
@@ -405,6 +437,9 @@ tags_source_init(struct tag_source *ts, bool may_use_reserve)
 	ts->free = tags_free;
 	ts->event = tags_event;
 	ts->prefer = tags_prefer;
+	ts->wait_begin = turn_begin;
+	ts->wait = turn_wait;
+	ts->wait_end = turn_end;
 	ts->reserve = may_use_reserve;
 }
 

@@ -4,15 +4,16 @@
  * One lock guards the channels and the count of events. A waiter counts itself in before it tries;
  * an event is counted only while somebody is counted in. No wakeup is lost: what an event announces
  * was put back under some lock L (an arena's, a keg's, a domain's; for a CPU's cache: that part)
- * before the event looks at `page_freed_wanted`, which counts those between begin and end. An attempt that did not find it held L before that, and had
- * counted itself in before it took L; so the event sees the waiter, and the count that the waiter
- * compares before it sleeps moves. Two things are announced without an L: what comes back elsewhere
+ * before the event looks at `page_freed_wanted`, which counts those between begin and end. An attempt
+ * that did not find it held L before that, and had counted itself in before it took L; so the event sees
+ * the waiter, and the count that the waiter compares before it sleeps moves. Two things are announced without an L: what comes back elsewhere
  * (vm_wait_seen_elsewhere()), and a CPU's cache used for the first time, which a drain skips without
  * locking it. There each side writes before it looks, in one order of all: hence the fence of
  * kmem_wait_begin() and the load of tell().
  *
- * Every kind of event wakes every waiter, but for the put-backs of kmem_tag_event(). Only threads in distress are here, and which of the three
- * would help one of them depends on what the arenas hold at that moment.
+ * Every kind of event wakes every waiter, but for the put-backs of kmem_tag_event(). Only threads in
+ * distress are here, and which of the three would help one of them depends on what the arenas hold at
+ * that moment.
  *
  * Memory may also come to rest where no event tells: in the caches of zones. So the first thing that
  * a waiter does is a reclaim pass, and passes are repeated while it waits, at intervals that double
@@ -32,6 +33,7 @@
 
 CORE_STATE static struct mtx wait_lock = MTX_INIT("kmem wait", RANK_WAIT);
 CORE_STATE struct mtx kmem_gather_lock = MTX_INIT("kmem gather", RANK_GATHER);
+CORE_STATE struct thread_state *kmem_turn;              /* under wait_lock */
 CORE_STATE static struct waitq channels[KMEM_CHANNELS]; /* under wait_lock */
 CORE_STATE static uint64_t events[KMEM_CHANNELS];       /* under wait_lock */
 
@@ -39,6 +41,7 @@ static const char *const channel_names[KMEM_CHANNELS] = {
 	[KMEM_WAIT_TAGS] = "btalloc",
 	[KMEM_WAIT_KVA] = "kva",
 	[KMEM_WAIT_KVA_TAGS] = "btalloc",
+	[KMEM_WAIT_TURN] = "btalloc",
 };
 
 static void
@@ -150,9 +153,40 @@ kmem_tag_event(void)
 	tell(KMEM_WAIT_TAGS, KMEM_WAIT_TAGS);
 }
 
+/* ---- the turn ---------------------------------------------------------------------------------------- */
+
+void
+kmem_turn_wait(struct kmem_waiter *w, uint64_t need)
+{
+	struct thread_state *me = machine_thread_state();
+
+	mtx_lock(&wait_lock);
+	if (kmem_turn == NULL)
+		kmem_turn = me;
+	me->tags_turn = kmem_turn == me;
+	mtx_unlock(&wait_lock);
+	if (!me->tags_turn)
+		kmem_wait(w, need);
+}
+
+void
+kmem_turn_end(void)
+{
+	struct thread_state *me = machine_thread_state();
+
+	if (!me->tags_turn)
+		return;
+	me->tags_turn = false;
+	mtx_lock(&wait_lock);
+	kmem_turn = NULL;
+	mtx_unlock(&wait_lock);
+	tell(KMEM_WAIT_TURN, KMEM_WAIT_TURN);
+}
+
 /* After sync_fork_child(): whoever waited was another thread, and is gone. */
 void
 kmem_fork_child(void)
 {
 	page_freed_wanted = 0;
+	kmem_turn = NULL;
 }

@@ -185,6 +185,7 @@ void machine_fork_child(void);
 #define THREAD_SMR_NEST 4 /* most read sections, each of another smr, that a thread may have open */
 struct mtx;
 struct smr;
+struct tag_source;
 
 struct thread_state {
 	uint32_t park_word;          /* the machine's */
@@ -196,12 +197,14 @@ struct thread_state {
 		struct smr *smr;
 		uint32_t *count; /* where it was counted in, and will be counted out */
 	} smr[THREAD_SMR_NEST];
-	uint32_t smr_nest;   /* smr: how many */
-	uint32_t watched;    /* page: vm_wait_watch(); 0 = nothing */
-	uint32_t importing;  /* vmem: import functions that this thread is inside of */
-	bool putting_back;   /* vmem: this thread undoes what did not help */
-	bool in_reclaim;     /* this thread is running a reclaim or page-daemon pass */
-	uint64_t machine[4]; /* the machine's own */
+	uint32_t smr_nest;  /* smr: how many */
+	uint32_t watched;   /* page: vm_wait_watch(); 0 = nothing */
+	uint32_t importing; /* vmem: import functions that this thread is inside of */
+	bool putting_back;  /* vmem: this thread undoes what did not help */
+	bool tags_turn;     /* the source of tags: it may hold some while it waits for more */
+	bool in_reclaim;    /* this thread is running a reclaim or page-daemon pass */
+	struct tag_source *lacks_tags; /* vmem: which had none for its request that may wait */
+	uint64_t machine[4];           /* the machine's own */
 };
 static inline struct thread_state *machine_thread_state(void);
 

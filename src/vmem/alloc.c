@@ -2,9 +2,10 @@
  * Allocate and free.
  *
  * An attempt takes what it needs in a fixed order: spare tags; a place; an import and a place; what
- * reclaim brings and a place. It sleeps nowhere but for tags, and leaves the arena as it was when it
- * fails. A request that may wait makes attempts until one succeeds, sleeping between them until
- * something has happened (wait.c); one that may not makes one. No lock is held across import, release,
+ * reclaim brings and a place. It leaves the arena as it was when it fails, and sleeps nowhere, except
+ * that the one whose turn it is waits in it for tags. A request that may wait makes attempts until one
+ * succeeds, sleeping between them until something has happened (wait.c; for tags spare.c); one that may
+ * not makes one. No lock is held across import, release,
  * reclaim, a tag allocation that may leave slabs, or a tag's way back.
  */
 #include "vmem/hash.h"
@@ -116,7 +117,8 @@ attempt(vmem_t *vm, struct request *rq, int flags, vmem_addr_t *addrp)
 	spare_trim(vm, &purse);
 	if (unlikely(rq->unused_size != 0))
 		import_takes_off(vm);
-	tell = vm->gatherers != 0 && bt != NULL; /* what is left over may suffice for one of them */
+	/* What is left over may suffice for one that waits. */
+	tell = purse.fresh > 0 && bt != NULL && atomic_load_relaxed(&spare_waiters) != 0;
 	mtx_unlock(&vm->lock);
 	if (unlikely(bt == NULL))
 		spare_put_back(vm, &purse);
@@ -138,6 +140,25 @@ attempt(vmem_t *vm, struct request *rq, int flags, vmem_addr_t *addrp)
 	return (bt != NULL ? 0 : hopeless ? COOPER_ENOMEM : COOPER_EAGAIN);
 }
 
+/* Attempts until one does not fail for want of tags. */
+static int
+attempt_with_tags(vmem_t *vm, struct request *rq, int flags, vmem_addr_t *addrp)
+{
+	struct thread_state *me = machine_thread_state();
+	struct spare_wait w;
+	int error;
+
+	me->lacks_tags = NULL;
+	error = attempt(vm, rq, flags, addrp);
+	if (likely(error == 0 || me->lacks_tags == NULL))
+		return (error);
+	spare_wait_begin(&w);
+	while ((error = attempt(vm, rq, flags, addrp)) != 0 && me->lacks_tags != NULL)
+		spare_wait(&w);
+	spare_wait_end(&w);
+	return (error);
+}
+
 int
 vmem_take(vmem_t *vm, struct request *rq, int flags, vmem_addr_t *addrp)
 {
@@ -154,7 +175,7 @@ vmem_take(vmem_t *vm, struct request *rq, int flags, vmem_addr_t *addrp)
 	if (machine_thread_state()->importing != 0)
 		return (COOPER_ENOMEM);
 	seen = arena_wait_begin();
-	while ((error = attempt(vm, rq, flags, addrp)) == COOPER_EAGAIN)
+	while ((error = attempt_with_tags(vm, rq, flags, addrp)) == COOPER_EAGAIN)
 		arena_wait_sleep(vm, &seen, rq);
 	arena_wait_end();
 	return (error);

@@ -2,15 +2,16 @@
  * Spare tags: those that an arena has and does not use, and the traffic with its tag source.
  *
  * A request sees to BT_MAXALLOC spare tags once, before it searches; nothing after that can fail for
- * want of tags (D26770). When it lets go of the lock after that its tags are in its purse, where nobody
- * else finds them. While it still gathers, and waits for one more, they are in the arena's purse: neither
- * other requests nor reclaim find them there, but whoever else gathers does. So of two that each had a
- * part of the last tags, and wait for the rest, one has them all when it looks again. A request that
+ * want of tags (D26770). When it lets go of the lock its tags are in its purse, where nobody else finds
+ * them. It waits for tags only when it holds none, or when it alone may (tag_source.h). A request that
  * fails puts back to the source what it took from there, so the arena is as it was; one that may use the
  * reserve also puts back what it did not use (R6). Freed tags become spare; beyond BT_MAXFREE they go
  * back to the source, with no lock held.
  */
+#include "base/atomic.h"
 #include "vmem/vmem_int.h"
+
+CORE_STATE uint32_t spare_waiters;
 
 struct vmem_btag *
 spare_take(vmem_t *vm)
@@ -78,20 +79,25 @@ spare_show(vmem_t *vm, struct purse *purse)
 		spare_put(vm, from_purse(vm, purse));
 }
 
-/* A tag that the source may have to make or wait for, while what there is lies in the arena's purse. */
+/* May this request wait here for a tag, with what it holds? */
+static bool
+may_wait(const struct tag_source *ts, int flags)
+{
+	return ((flags & M_NOWAIT) == 0 && (ts->wait == NULL || machine_thread_state()->tags_turn));
+}
+
+/* A tag that the source has to make, and may have to wait for. */
 static struct vmem_btag *
-fetch_unlocked(vmem_t *vm, int flags)
+fetch_unlocked(vmem_t *vm, struct purse *purse, int flags)
 {
 	struct tag_source *ts = vm->tags;
 	struct vmem_btag *bt;
 
-	spare_hide(vm, &vm->gathered);
-	vm->gatherers++;
+	spare_hide(vm, purse);
 	mtx_unlock(&vm->lock);
 	bt = ts->alloc(ts, flags);
 	mtx_lock(&vm->lock);
-	vm->gatherers--;
-	spare_show(vm, &vm->gathered);
+	spare_show(vm, purse);
 	return (bt);
 }
 
@@ -100,6 +106,7 @@ spare_fill(vmem_t *vm, struct purse *purse, unsigned need, int flags)
 {
 	struct tag_source *ts = vm->tags;
 	struct vmem_btag *bt;
+	bool wait;
 	int reserve;
 
 	if (likely(vm->nspare >= need))
@@ -107,7 +114,7 @@ spare_fill(vmem_t *vm, struct purse *purse, unsigned need, int flags)
 	if (ts == NULL)
 		return (COOPER_ENOMEM);
 	reserve = ts->reserve ? flags & M_USE_RESERVE : 0;
-	spare_show(vm, &vm->gathered);
+	wait = may_wait(ts, flags);
 	while (vm->nspare < need) {
 		bt = ts->alloc(ts, M_NOWAIT | M_NOVM | reserve);
 		if (bt == NULL && FAULT(map_entry_recursion))
@@ -115,13 +122,15 @@ spare_fill(vmem_t *vm, struct purse *purse, unsigned need, int flags)
 		if (bt == NULL) {
 			if (flags & M_NOVM)
 				return (COOPER_ENOMEM);
-			bt = fetch_unlocked(vm, (flags & M_NOWAIT ? M_NOWAIT : M_WAITOK) | reserve);
-			if (bt == NULL && (flags & M_NOWAIT))
-				return (COOPER_ENOMEM);
+			bt = fetch_unlocked(vm, purse, (wait ? M_WAITOK : M_NOWAIT) | reserve);
 		}
 		if (bt != NULL) {
 			spare_adopt(vm, bt);
 			purse->fresh++;
+		} else if (!wait) {
+			if ((flags & M_NOWAIT) == 0)
+				machine_thread_state()->lacks_tags = ts;
+			return (COOPER_ENOMEM);
 		}
 	}
 	return (0);
@@ -157,4 +166,31 @@ spare_put_back(vmem_t *vm, struct purse *purse)
 	ts->putting_back = true;
 	spare_return(vm, purse);
 	ts->putting_back = saved;
+}
+
+/* ---- waiting for tags -------------------------------------------------------------------------------- */
+
+void
+spare_wait_begin(struct spare_wait *w)
+{
+	struct thread_state *me = machine_thread_state();
+
+	w->source = me->lacks_tags;
+	me->lacks_tags = NULL;
+	atomic_add_fetch(&spare_waiters, 1);
+	w->source->wait_begin(w->source, &w->waiter);
+}
+
+void
+spare_wait(struct spare_wait *w)
+{
+	machine_thread_state()->lacks_tags = NULL;
+	w->source->wait(w->source, &w->waiter);
+}
+
+void
+spare_wait_end(struct spare_wait *w)
+{
+	w->source->wait_end(w->source, &w->waiter);
+	atomic_fetch_sub(&spare_waiters, 1);
 }

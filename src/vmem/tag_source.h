@@ -9,6 +9,12 @@
  * A request with M_USE_RESERVE that fails gives every tag that it took back through free before it
  * returns: its arena is left with the spare tags that it had, so that ordinary callers of the arena
  * find nothing of the reserve there.
+ *
+ * WAITING. A request takes up to BT_MAXALLOC tags for each arena on its way. Were it to keep those that
+ * it has while it waits for the rest, requests that have a part each could wait for each other for
+ * ever. So it undoes everything before it waits, and waits for its turn: of those who wait for
+ * tags of a source, one at a time has the turn, and only that one may hold tags while it waits for more
+ * (alloc with M_WAITOK). The others sleep, or look whether their arenas have got tags meanwhile.
  */
 #ifndef VMEM_TAG_SOURCE_H
 #define VMEM_TAG_SOURCE_H
@@ -16,6 +22,11 @@
 #include "base/base.h"
 
 struct vmem_btag;
+
+/* Who waits: the source's own. */
+struct tag_waiter {
+	uint64_t own[3];
+};
 
 struct tag_source {
 	struct vmem_btag *(*alloc)(struct tag_source *ts, int flags); /* NULL: none now */
@@ -31,9 +42,14 @@ struct tag_source {
 	 */
 	bool (*prefer)(const struct vmem_btag *a, const struct vmem_btag *b);
 	/*
-	 * May a failed M_WAITOK alloc be retried only after an event? The source waits itself (channel
-	 * "btalloc") inside alloc(M_WAITOK) and returns NULL or a tag; vmem then looks again.
+	 * An attempt that fails for want of tags is begun again after wait(), which returns when it is this
+	 * thread's turn (state->tags_turn) or anything came back since wait_begin() or the last wait(). With
+	 * no lock held and no tag in hand. NULL: there are no turns, and all may alloc(M_WAITOK).
 	 */
+	void (*wait_begin)(struct tag_source *ts, struct tag_waiter *w);
+	void (*wait)(struct tag_source *ts, struct tag_waiter *w);
+	void (*wait_end)(
+	    struct tag_source *ts, struct tag_waiter *w); /* the turn is the next one's */
 	bool reserve; /* M_USE_RESERVE is passed down (kernel arenas only) */
 };
 

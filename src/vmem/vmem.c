@@ -180,10 +180,45 @@ vmem_create(const char *name, vmem_addr_t base, vmem_size_t size, vmem_size_t qu
 	return (vm);
 }
 
+/* 0, ENOMEM (for want of tags) or EINVAL (no place for it); nothing is changed then. */
+static int
+try_add(vmem_t *vm, vmem_addr_t addr, vmem_size_t size, int flags)
+{
+	struct purse purse = { 0, 0, 0 };
+	int error;
+
+	mtx_lock(&vm->lock);
+	error = spare_fill(vm, &purse, BT_IMPORT, flags);
+	if (error == 0 && !span_add(vm, addr, size, BT_SPAN_STATIC))
+		error = COOPER_EINVAL;
+	if (error != 0)
+		spare_unfill(vm, &purse);
+	mtx_unlock(&vm->lock);
+	spare_return(vm, &purse);
+	return (error);
+}
+
+static int
+add_with_tags(vmem_t *vm, vmem_addr_t addr, vmem_size_t size, int flags)
+{
+	struct thread_state *me = machine_thread_state();
+	struct spare_wait w;
+	int error;
+
+	me->lacks_tags = NULL;
+	error = try_add(vm, addr, size, flags);
+	if (error != COOPER_ENOMEM || me->lacks_tags == NULL || me->importing != 0)
+		return (error);
+	spare_wait_begin(&w);
+	while ((error = try_add(vm, addr, size, flags)) == COOPER_ENOMEM)
+		spare_wait(&w);
+	spare_wait_end(&w);
+	return (error);
+}
+
 int
 vmem_add(vmem_t *vm, vmem_addr_t addr, vmem_size_t size, int flags)
 {
-	struct purse purse = { 0, 0, 0 };
 	int error;
 
 	if (((addr | size) & vm->quantum_mask) != 0 || size == 0) {
@@ -196,18 +231,10 @@ vmem_add(vmem_t *vm, vmem_addr_t addr, vmem_size_t size, int flags)
 		return (COOPER_EINVAL);
 	}
 	need_tags(vm);
-	mtx_lock(&vm->lock);
-	error = spare_fill(vm, &purse, BT_IMPORT, flags);
-	if (error == 0 && !span_add(vm, addr, size, BT_SPAN_STATIC)) {
-		CHECK(false, "vmem_add: arena \"%s\": %zx + %zx overlaps what is there, or wraps",
-		    vm->name, (size_t)addr, (size_t)size);
-		error = COOPER_EINVAL;
-	}
-	if (error != 0)
-		spare_unfill(vm, &purse);
-	mtx_unlock(&vm->lock);
-	if (purse.n > 0)
-		spare_return(vm, &purse);
+	error = add_with_tags(vm, addr, size, flags);
+	CHECK(error != COOPER_EINVAL,
+	    "vmem_add: arena \"%s\": %zx + %zx overlaps what is there, or wraps", vm->name,
+	    (size_t)addr, (size_t)size);
 	if (error != 0)
 		return (error);
 	if (!FAULT(add_without_wakeup))

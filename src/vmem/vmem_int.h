@@ -150,8 +150,6 @@ struct vmem {
 	uint32_t quiet; /* segments that became free since the index was last searched */
 	btref spare;    /* tags not in use */
 	uint32_t nspare;
-	struct purse gathered; /* those of requests that wait for more */
-	uint32_t gatherers;    /* such requests */
 	uint32_t nbusy, nfree, nspan;
 	vmem_size_t size, inuse;
 	vmem_addr_t cursor; /* M_NEXTFIT goes on here */
@@ -362,10 +360,27 @@ spare_tell(vmem_t *vm)
 		vm->tags->event(vm->tags);
 }
 
+/*
+ * An attempt that may wait failed, and machine_thread_state()->lacks_tags names the source that had none:
+ * begin, and then wait before each further attempt for as long as it fails for that. Nothing is held.
+ */
+struct spare_wait {
+	struct tag_source *source;
+	struct tag_waiter waiter;
+};
+void spare_wait_begin(struct spare_wait *w);
+void spare_wait(struct spare_wait *w);
+void spare_wait_end(struct spare_wait *w);
+extern uint32_t
+    spare_waiters; /* requests that do; whoever leaves tags in an arena looks, under its lock */
+
 struct vmem_btag *spare_take(vmem_t *vm);
 void spare_adopt(vmem_t *vm, struct vmem_btag *bt); /* from outside */
 void spare_put(vmem_t *vm, struct vmem_btag *bt);
-/* See that the arena has BT_MAXALLOC (or `need`) spare tags; may drop the lock. 0 or ENOMEM. */
+/*
+ * See that the arena has BT_MAXALLOC (or `need`) spare tags; may drop the lock. 0 or ENOMEM, and then
+ * lacks_tags is set if the request may wait.
+ */
 int spare_fill(vmem_t *vm, struct purse *purse, unsigned need, int flags);
 /* Hide this request's tags while the lock is dropped (H11), and show them again. */
 void spare_hide(vmem_t *vm, struct purse *purse);

@@ -134,13 +134,12 @@ arena_wait_landed(vmem_t *vm)
 void
 vmem_fork_child(void)
 {
-	arena_sleepers = 0;
+	arena_sleepers = spare_waiters = 0;
 	qcache_fork_child();
 	while (list_pop(&slept_on) != NULL)
 		;
-	LIST_EACH (l, &vmem_arenas) { /* nor does anybody fetch a table's chunk, a span, or tags */
+	LIST_EACH (l, &vmem_arenas) { /* nor does anybody fetch a table's chunk, or a span */
 		list_entry(l, vmem_t, link)->table.busy = false;
 		list_entry(l, vmem_t, link)->in_flight = 0;
-		list_entry(l, vmem_t, link)->gatherers = 0;
 	}
 }

@@ -484,79 +484,175 @@ arenas_come_and_go_while_a_request_waits(void **state)
 	teardown();
 }
 
+/* ---- the last tags ----------------------------------------------------------------------------------- */
+
 /*
- * The last four tags, two of them in each of two requests' hands when both come to wait for the rest: one
- * has them all, and then the other. (Its sleepers' test found it, in one run of many.)
+ * Two requests that have half of the last tags each when both come to need more: one has them all, and then
+ * the other. That they share an arena a sleepers' test found, in one run of many; that they need not,
+ * and may hold tags of one arena while they wait in another, follows.
  */
-static unsigned gatherers; /* requests that have come to wait for tags, or are served */
+struct taker {
+	vmem_t *vm;
+	struct thread_state *me;
+	unsigned tags; /* taken before the other had his part */
+	struct side_thread *thread;
+};
+static struct taker takers[2];
+static unsigned half;   /* of the tags */
+static unsigned parted; /* takers that have theirs, or are served */
+static struct thread_state *whose_turn;
 
-static unsigned *
-in_my_hands(void)
+static struct taker *
+this_taker(void)
 {
-	static struct {
-		void *whose;
-		unsigned tags;
-	} hands[2];
-	void *me = machine_thread_state();
+	struct thread_state *me = machine_thread_state();
 
-	for (unsigned i = 0;; i = !i) {
-		void *whose = NULL;
-
-		if (__atomic_compare_exchange_n(&hands[i].whose, &whose, me, false, __ATOMIC_SEQ_CST,
-			__ATOMIC_SEQ_CST) ||
-		    whose == me)
-			return (&hands[i].tags);
-	}
+	for (unsigned i = 0; i < 2; i++)
+		if (__atomic_load_n(&takers[i].me, __ATOMIC_SEQ_CST) == me)
+			return (&takers[i]);
+	return (NULL);
 }
 
+/* Nobody gets more than half before both have that. */
 static struct vmem_btag *
-two_for_each(struct tag_source *ts, int flags)
+half_for_each(struct tag_source *ts, int flags)
 {
-	unsigned *had = in_my_hands();
-	struct vmem_btag *bt;
+	struct taker *t = this_taker();
 
-	if ((flags & M_WAITOK) != 0) {
-		if (*had == 2)
-			__atomic_add_fetch(&gatherers, 1, __ATOMIC_SEQ_CST);
-		*had = 0;
-		do
+	if (t != NULL && __atomic_load_n(&parted, __ATOMIC_SEQ_CST) < 2) {
+		if (t->tags < half) {
+			t->tags++;
+			return (pool_alloc(ts, flags));
+		}
+		if ((flags & M_NOVM) != 0)
+			return (NULL);
+		__atomic_add_fetch(&parted, 1, __ATOMIC_SEQ_CST);
+		while (__atomic_load_n(&parted, __ATOMIC_SEQ_CST) < 2)
 			harness_nap();
-		while (__atomic_load_n(&gatherers, __ATOMIC_SEQ_CST) < 2);
-		return (NULL);
 	}
-	if (*had == 2 || (bt = pool_alloc(ts, flags)) == NULL)
-		return (NULL);
-	(*had)++;
-	return (bt);
+	if ((flags & M_NOWAIT) == 0)
+		harness_nap();
+	return (pool_alloc(ts, flags));
+}
+
+static void
+turn_begin(struct tag_source *ts, struct tag_waiter *w)
+{
+	(void)ts;
+	(void)w;
+}
+
+static void
+turn_wait(struct tag_source *ts, struct tag_waiter *w)
+{
+	struct thread_state *nobody = NULL, *me = machine_thread_state();
+
+	(void)ts;
+	(void)w;
+	if (__atomic_compare_exchange_n(
+		&whose_turn, &nobody, me, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+		me->tags_turn = true;
+	if (!me->tags_turn)
+		harness_nap();
+}
+
+static void
+turn_end(struct tag_source *ts, struct tag_waiter *w)
+{
+	struct thread_state *me = machine_thread_state();
+
+	(void)ts;
+	(void)w;
+	if (me->tags_turn)
+		__atomic_store_n(&whose_turn, NULL, __ATOMIC_SEQ_CST);
+	me->tags_turn = false;
 }
 
 static void
 take_and_free(void *arg)
 {
+	struct taker *t = arg;
 	vmem_addr_t addr;
 
-	TEST_MUST(vmem_alloc(arg, 16, M_WAITOK | M_FIRSTFIT, &addr) == 0);
-	vmem_free(arg, addr, 16);
-	__atomic_add_fetch(&gatherers, 1, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&t->me, machine_thread_state(), __ATOMIC_SEQ_CST);
+	TEST_MUST(vmem_alloc(t->vm, 64, M_WAITOK | M_FIRSTFIT, &addr) == 0);
+	vmem_free(t->vm, addr, 64);
+	vmem_trim(); /* as a reclaim pass of those who wait does */
+	__atomic_store_n(&t->me, NULL, __ATOMIC_SEQ_CST);
+}
+
+/* One request from each arena; there are as many tags as one of them needs. */
+static void
+share_the_last_tags(vmem_t *a, vmem_t *b, unsigned tags)
+{
+	vmem_trim();
+	pool->left = tags;
+	half = tags / 2;
+	parted = 0;
+	pool->source.alloc = half_for_each;
+	pool->source.wait_begin = turn_begin;
+	pool->source.wait = turn_wait;
+	pool->source.wait_end = turn_end;
+	for (unsigned i = 0; i < 2; i++) {
+		takers[i] = (struct taker){ .vm = i == 0 ? a : b };
+		takers[i].thread = side_start(take_and_free, &takers[i], -1);
+	}
+	for (unsigned i = 0; i < 2; i++)
+		side_join(takers[i].thread);
+	assert_int_equal(parted, 2);
 }
 
 static void
-requests_that_gather_tags_share_them(void **state)
+requests_of_one_arena_share_the_last_tags(void **state)
 {
-	struct side_thread *t[2];
 	vmem_t *vm;
 
 	(void)state;
-	pool = pool_new(BT_IMPORT + BT_MAXALLOC);
-	vm = arena_new(pool, "gather", 16, 1024, 16);
-	gatherers = 0;
-	pool->source.alloc = two_for_each;
-	for (int i = 0; i < 2; i++)
-		t[i] = side_start(take_and_free, vm, -1);
-	for (int i = 0; i < 2; i++)
-		side_join(t[i]);
+	pool = pool_new(64);
+	vm = arena_new(pool, "one", 16, 1024, 16);
+	share_the_last_tags(vm, vm, BT_MAXALLOC);
 	arena_check(vm);
 	vmem_destroy(vm);
+	pool_delete(pool);
+}
+
+static void
+requests_of_two_arenas_share_the_last_tags(void **state)
+{
+	vmem_t *vm[2];
+
+	(void)state;
+	pool = pool_new(64);
+	for (unsigned i = 0; i < 2; i++)
+		vm[i] = arena_new(pool, i == 0 ? "one" : "other", 16, 1024, 16);
+	share_the_last_tags(vm[0], vm[1], BT_MAXALLOC);
+	for (unsigned i = 0; i < 2; i++) {
+		arena_check(vm[i]);
+		vmem_destroy(vm[i]);
+	}
+	pool_delete(pool);
+}
+
+/* Each has what the child's part of a request takes, and needs as many again for the parent's. */
+static void
+requests_on_two_floors_share_the_last_tags(void **state)
+{
+	vmem_t *above[2], *below[2];
+
+	(void)state;
+	pool = pool_new(64);
+	for (unsigned i = 0; i < 2; i++) {
+		above[i] = arena_new(pool, "above", 4096, 4096, 16);
+		below[i] = arena_new(pool, "below", 0, 0, 16);
+		vmem_set_import(below[i], import, release, above[i], 1024);
+	}
+	share_the_last_tags(below[0], below[1], 2 * BT_MAXALLOC);
+	for (unsigned i = 0; i < 2; i++) {
+		arena_check(below[i]);
+		vmem_destroy(below[i]);
+		arena_check(above[i]);
+		vmem_destroy(above[i]);
+	}
 	pool_delete(pool);
 }
 
@@ -569,7 +665,9 @@ TEST_MAIN(cmocka_unit_test(what_rests_in_another_arenas_caches_ends_a_wait),
     cmocka_unit_test(H1_futile_importers_sleep),
     cmocka_unit_test(add_to_child_ends_a_wait_for_the_parent),
     cmocka_unit_test(rest_of_an_import_ends_a_wait),
-    cmocka_unit_test(requests_that_gather_tags_share_them),
+    cmocka_unit_test(requests_of_one_arena_share_the_last_tags),
+    cmocka_unit_test(requests_of_two_arenas_share_the_last_tags),
+    cmocka_unit_test(requests_on_two_floors_share_the_last_tags),
     cmocka_unit_test(a_window_in_flight_is_waited_for),
     cmocka_unit_test(a_window_that_never_lands_is_no),
     cmocka_unit_test(free_in_parent_ends_a_wait_in_child))

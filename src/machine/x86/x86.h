@@ -193,8 +193,8 @@ bool x86_try_print(const char *text, size_t len); /* true: kept as a try's text 
 /* Wait until all other threads are parked; none runs, and interrupts are off, until resume. The flags. */
 uintptr_t x86_sched_quiesce(void);
 void x86_sched_resume(void);
-void x86_sched_forget(void);  /* they are gone; other CPUs are frozen */
-void x86_call_forget(void);   /* nor is anybody in x86_call() */
+void x86_sched_forget(void); /* they are gone; other CPUs are frozen */
+void x86_call_forget(void);  /* nor is anybody in x86_call() */
 void x86_percpu_restart(void);
 void x86_freeze_interrupt(void);
 void x86_interrupt_others(unsigned vector);
