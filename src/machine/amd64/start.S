@@ -1,7 +1,9 @@
 /*
- * amd64: from the loader (Multiboot 1: 32 bit, no paging) to x86_start() at its linked address, and from real mode to
- * x86_cpu_secondary() for the other CPUs.
+ * amd64: from the loader (Multiboot 1: 32 bit, no paging) to x86_start() at its linked address,
+ * and from real mode to x86_cpu_secondary() for the other CPUs.
  */
+#include "refuse.h"
+
 #define BASE      0xffffffff80000000
 #define LOW_PAGES 16384
 #define MAGIC     0x1badb002
@@ -64,8 +66,7 @@ _start:
 	mov %eax, %cr0
 	lgdt boot_gdtr
 	ljmp $0x08, $long_mode
-dead:	hlt
-	jmp dead
+dead:	refuse_loader
 
 	.code64
 long_mode:

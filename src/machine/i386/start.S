@@ -1,7 +1,9 @@
 /*
- * i386: from the loader (Multiboot 1: 32 bit, no paging) to x86_start() at its linked address, and from real mode to
- * x86_cpu_secondary() for the other CPUs.
+ * i386: from the loader (Multiboot 1: 32 bit, no paging) to x86_start() at its linked address,
+ * and from real mode to x86_cpu_secondary() for the other CPUs.
  */
+#include "refuse.h"
+
 #define BASE      0xc0000000
 #define LOW_PAGES 16384
 #define MAGIC     0x1badb002
@@ -49,8 +51,7 @@ _start:
 	mov %eax, %cr0
 	mov $high, %eax
 	jmp *%eax
-dead:	hlt
-	jmp dead
+dead:	refuse_loader
 
 	.text
 high:
