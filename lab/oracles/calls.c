@@ -386,9 +386,12 @@ WRAP(void *, kmem_malloc_rounds,
 WRAP_VOID(kmem_free, (void *addr, vm_size_t size), (addr, size), .name = "kmem_free", .want = size)
 WRAP(int, kmem_back, (vm_offset_t addr, vm_size_t size, int flags), (addr, size, flags), result,
     .name = "kmem_back", .kind = CALL_KMEM, .want = size, .flags = flags)
-WRAP(int, kmem_back_domain, (vm_offset_t addr, vm_size_t size, int domain, int flags),
-    (addr, size, domain, flags), result, .name = "kmem_back_domain", .kind = CALL_KMEM,
-    .want = size, .flags = flags, .domains = domain < 0 ? 0 : 1u << domain)
+WRAP(int, kmem_back_domain, (int domain, vm_offset_t addr, vm_size_t size, int flags),
+    (domain, addr, size, flags), result, .name = "kmem_back_domain", .kind = CALL_KMEM,
+    .want = size, .flags = flags, .domains = 1u << domain)
+WRAP(int, kmem_back_domainset, (vm_offset_t addr, vm_size_t size, struct domainset *ds, int flags),
+    (addr, size, ds, flags), result, .name = "kmem_back_domainset", .kind = CALL_KMEM, .want = size,
+    .flags = flags, .domains = domains_of(ds))
 WRAP_VOID(kmem_unback, (vm_offset_t addr, vm_size_t size), (addr, size), .name = "kmem_unback",
     .want = size)
 /* Contiguous ones never sleep for pages: what they wait for is addresses. */

@@ -231,6 +231,15 @@ do_back(bool take)
 }
 
 static bool
+do_back_domain(bool take)
+{
+	if (take)
+		return (kmem_back_domain(0, range, 200 * PAGE_SIZE, M_NOWAIT) == 0);
+	kmem_unback(range, 200 * PAGE_SIZE);
+	return (true);
+}
+
+static bool
 do_vmem(bool take)
 {
 	if (take)
@@ -411,8 +420,8 @@ each_other_request(void **state)
 		FELT(do_exec), RIDES(do_aligned), FELT(do_large_aligned), FELT(do_contig),
 		RIDES(do_domainset), FELT(do_realloc), FELT(do_kmem), FELT(do_kmem_exec),
 		FELT(do_kmem_contig), FELT(do_kmem_attr), FELT(do_kva), FELT(do_back),
-		FELT(do_vmem), FELT(do_vmem_x), RIDES(do_vmem_create), RIDES(do_vmem_add),
-		FELT(do_smr)
+		FELT(do_back_domain), FELT(do_vmem), FELT(do_vmem_x), RIDES(do_vmem_create),
+		RIDES(do_vmem_add), FELT(do_smr)
 	};
 
 	(void)state;
