@@ -431,6 +431,21 @@ WRAP(void *, cooper_malloc_aligned,
     result != NULL, .name = "malloc_aligned", .want = size)
 WRAP(void *, cooper_malloc_exec, (size_t size, struct malloc_type *type, int flags),
     (size, type, flags), result != NULL, .name = "malloc_exec", .want = size)
+WRAP(void *, cooper_mallocarray_domainset,
+    (size_t n, size_t size, struct malloc_type *type, struct domainset *ds, int flags),
+    (n, size, type, ds, flags), result != NULL, .name = "mallocarray_domainset", .want = n * size)
+WRAP(void *, cooper_malloc_domainset_aligned,
+    (size_t size, size_t align, struct malloc_type *type, struct domainset *ds, int flags),
+    (size, align, type, ds, flags), result != NULL, .name = "malloc_domainset_aligned",
+    .want = size)
+WRAP(void *, cooper_malloc_domainset_exec,
+    (size_t size, struct malloc_type *type, struct domainset *ds, int flags),
+    (size, type, ds, flags), result != NULL, .name = "malloc_domainset_exec", .want = size)
+WRAP(void *, cooper_contigmalloc_domainset,
+    (size_t size, struct malloc_type *type, struct domainset *ds, int flags, vm_paddr_t low,
+	vm_paddr_t high, size_t align, vm_paddr_t boundary),
+    (size, type, ds, flags, low, high, align, boundary), result != NULL,
+    .name = "contigmalloc_domainset", .want = size)
 WRAP(void *, cooper_contigmalloc,
     (size_t size, struct malloc_type *type, int flags, vm_paddr_t low, vm_paddr_t high,
 	size_t align, vm_paddr_t boundary),
