@@ -70,6 +70,15 @@ expect_words(void (*fn)(void *), void *arg, const char *text)
 }
 
 void
+expect_silence(void (*fn)(void *), void *arg)
+{
+	const char *said;
+
+	if (try(fn, arg, &said) != X86_RETURNED || said[0] != '\0')
+		fail_msg("expected no words, got: %.200s", said);
+}
+
+void
 expect_stop(void (*fn)(void *), void *arg, const char *text)
 {
 	const char *said;

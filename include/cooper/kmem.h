@@ -55,9 +55,12 @@ void kmem_free(void *addr, vm_size_t size);
 /*
  * Pages under a range that kva_alloc() gave, all or none, and away from it again. addr: page aligned.
  * kmem_back returns 0, COOPER_ENOMEM (M_NOWAIT, or more than the machine has) or COOPER_EINVAL (no
- * such range, or a page is there already). Addresses go back after their pages.
+ * such range, or a page is there already). Addresses go back after their pages. kmem_back_domain takes
+ * pages of that domain only, waits for those alone, and returns COOPER_ENOMEM for more than the domain
+ * has, COOPER_EINVAL for a domain that no machine could have.
  */
 int kmem_back(vm_offset_t addr, vm_size_t size, int flags);
+int kmem_back_domain(int domain, vm_offset_t addr, vm_size_t size, int flags);
 void kmem_unback(vm_offset_t addr, vm_size_t size);
 
 COOPER_END_DECLS

@@ -109,6 +109,21 @@ size_t cooper_malloc_size(size_t size);
 void *cooper_contigmalloc(size_t size, struct malloc_type *type, int flags, vm_paddr_t low,
     vm_paddr_t high, size_t align, vm_paddr_t boundary);
 
+/*
+ * mallocarray, malloc_aligned, malloc_exec and contigmalloc, as malloc_domainset is to malloc: errors,
+ * sizes, alignment and blocking are theirs; the memory is of the domains of `ds` in its order, NULL
+ * `ds`: the CPU's domain first. With DOMAINSET_FIXED no other domain is asked: without memory there
+ * M_NOWAIT fails, and M_WAITOK waits for that domain's, if the function without a set would wait.
+ */
+void *cooper_mallocarray_domainset(
+    size_t n, size_t size, struct malloc_type *type, struct domainset *ds, int flags);
+void *cooper_malloc_domainset_aligned(
+    size_t size, size_t align, struct malloc_type *type, struct domainset *ds, int flags);
+void *cooper_malloc_domainset_exec(
+    size_t size, struct malloc_type *type, struct domainset *ds, int flags);
+void *cooper_contigmalloc_domainset(size_t size, struct malloc_type *type, struct domainset *ds,
+    int flags, vm_paddr_t low, vm_paddr_t high, size_t align, vm_paddr_t boundary);
+
 COOPER_END_DECLS
 
 #ifdef COOPER_MALLOC9_NAMES
@@ -117,6 +132,12 @@ COOPER_END_DECLS
 #define malloc_domainset(size, type, ds, f)   cooper_malloc_domainset(size, type, ds, f)
 #define malloc_aligned(size, al, type, flags) cooper_malloc_aligned(size, al, type, flags)
 #define malloc_exec(size, type, flags)        cooper_malloc_exec(size, type, flags)
+#define mallocarray_domainset(n, size, type, ds, flags) \
+	cooper_mallocarray_domainset(n, size, type, ds, flags)
+#define malloc_domainset_aligned(size, al, type, ds, flags) \
+	cooper_malloc_domainset_aligned(size, al, type, ds, flags)
+#define malloc_domainset_exec(size, type, ds, flags) \
+	cooper_malloc_domainset_exec(size, type, ds, flags)
 #define realloc(p, size, type, flags)         cooper_realloc(p, size, type, flags)
 #define reallocf(p, size, type, flags)        cooper_reallocf(p, size, type, flags)
 #define free(p, type)                         cooper_free(p, type)
@@ -124,7 +145,9 @@ COOPER_END_DECLS
 #define malloc_usable_size(p)                 cooper_malloc_usable_size(p)
 #define malloc_size(size)                     cooper_malloc_size(size)
 #define contigmalloc(s, t, f, lo, hi, al, bo) cooper_contigmalloc(s, t, f, lo, hi, al, bo)
-#define contigfree(p, size, type)             cooper_free(p, type)
+#define contigmalloc_domainset(s, t, ds, f, lo, hi, al, bo) \
+	cooper_contigmalloc_domainset(s, t, ds, f, lo, hi, al, bo)
+#define contigfree(p, size, type) cooper_free(p, type)
 #endif
 
 #endif

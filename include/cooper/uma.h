@@ -225,6 +225,14 @@ size_t uma_zone_memory(uma_zone_t zone); /* bytes of slabs; a cache zone: of its
 void uma_zone_set_warning(uma_zone_t zone, const char *warning);
 void uma_zone_set_maxaction(uma_zone_t zone, uma_maxaction_t action); /* must not sleep */
 
+/*
+ * Are the lines of uma_zone_set_warning() printed, for all zones? Counterpart of FreeBSD's sysctl
+ * vm.zone_warnings; on unless the program's options say warnings=0. While off a limit that is met uses
+ * up nothing of a zone's 300 s, and actions are called as ever. Returns what was in force before. Never
+ * sleeps, cannot fail, needs no lock.
+ */
+bool uma_set_warnings(bool on);
+
 /* Before the first allocation. init, fini, allocf and freef are the slabs', for all their zones. */
 void uma_zone_set_init(uma_zone_t zone, uma_init init);
 void uma_zone_set_fini(uma_zone_t zone, uma_fini fini);

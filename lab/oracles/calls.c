@@ -386,9 +386,12 @@ WRAP(void *, kmem_malloc_rounds,
 WRAP_VOID(kmem_free, (void *addr, vm_size_t size), (addr, size), .name = "kmem_free", .want = size)
 WRAP(int, kmem_back, (vm_offset_t addr, vm_size_t size, int flags), (addr, size, flags), result,
     .name = "kmem_back", .kind = CALL_KMEM, .want = size, .flags = flags)
-WRAP(int, kmem_back_domain, (vm_offset_t addr, vm_size_t size, int domain, int flags),
-    (addr, size, domain, flags), result, .name = "kmem_back_domain", .kind = CALL_KMEM,
-    .want = size, .flags = flags, .domains = domain < 0 ? 0 : 1u << domain)
+WRAP(int, kmem_back_domain, (int domain, vm_offset_t addr, vm_size_t size, int flags),
+    (domain, addr, size, flags), result, .name = "kmem_back_domain", .kind = CALL_KMEM,
+    .want = size, .flags = flags, .domains = 1u << domain)
+WRAP(int, kmem_back_domainset, (vm_offset_t addr, vm_size_t size, struct domainset *ds, int flags),
+    (addr, size, ds, flags), result, .name = "kmem_back_domainset", .kind = CALL_KMEM, .want = size,
+    .flags = flags, .domains = domains_of(ds))
 WRAP_VOID(kmem_unback, (vm_offset_t addr, vm_size_t size), (addr, size), .name = "kmem_unback",
     .want = size)
 /* Contiguous ones never sleep for pages: what they wait for is addresses. */
@@ -428,6 +431,21 @@ WRAP(void *, cooper_malloc_aligned,
     result != NULL, .name = "malloc_aligned", .want = size)
 WRAP(void *, cooper_malloc_exec, (size_t size, struct malloc_type *type, int flags),
     (size, type, flags), result != NULL, .name = "malloc_exec", .want = size)
+WRAP(void *, cooper_mallocarray_domainset,
+    (size_t n, size_t size, struct malloc_type *type, struct domainset *ds, int flags),
+    (n, size, type, ds, flags), result != NULL, .name = "mallocarray_domainset", .want = n * size)
+WRAP(void *, cooper_malloc_domainset_aligned,
+    (size_t size, size_t align, struct malloc_type *type, struct domainset *ds, int flags),
+    (size, align, type, ds, flags), result != NULL, .name = "malloc_domainset_aligned",
+    .want = size)
+WRAP(void *, cooper_malloc_domainset_exec,
+    (size_t size, struct malloc_type *type, struct domainset *ds, int flags),
+    (size, type, ds, flags), result != NULL, .name = "malloc_domainset_exec", .want = size)
+WRAP(void *, cooper_contigmalloc_domainset,
+    (size_t size, struct malloc_type *type, struct domainset *ds, int flags, vm_paddr_t low,
+	vm_paddr_t high, size_t align, vm_paddr_t boundary),
+    (size, type, ds, flags, low, high, align, boundary), result != NULL,
+    .name = "contigmalloc_domainset", .want = size)
 WRAP(void *, cooper_contigmalloc,
     (size_t size, struct malloc_type *type, int flags, vm_paddr_t low, vm_paddr_t high,
 	size_t align, vm_paddr_t boundary),

@@ -334,18 +334,19 @@ back_attempt(vm_offset_t addr, unsigned long n, struct domain_iter *it, int flag
 	return (done);
 }
 
-int
-kmem_back_domain(vm_offset_t addr, vm_size_t size, int domain, int flags)
+static int
+back(const char *func, vm_offset_t addr, vm_size_t size, struct domainset *ds, int flags)
 {
-	struct domainset fixed = { .policy = DOMAINSET_FIXED, .prefer = domain };
 	struct domain_iter it;
 	bool swept = false;
 	uint64_t frees;
+	int domain; /* whose pages to wait for; -1: any */
 
-	if (!request_ok("kmem_back", &size, flags) || !range_ok("kmem_back", addr, size) ||
-	    !range_is_bare("kmem_back", addr, size))
+	if (!request_ok(func, &size, flags) || !range_ok(func, addr, size) ||
+	    !range_is_bare(func, addr, size))
 		return (COOPER_EINVAL);
-	domain_iter_start(&it, domain < 0 ? NULL : &fixed);
+	domain_iter_start(&it, ds);
+	domain = ds != NULL && is_pow2(it.usable) ? (int)ffs_size(it.usable) - 1 : -1;
 	if ((flags & M_WAITOK) != 0 && !kmem_possible(size, &it))
 		return (COOPER_ENOMEM);
 	for (;;) {
@@ -365,7 +366,23 @@ kmem_back_domain(vm_offset_t addr, vm_size_t size, int domain, int flags)
 int
 kmem_back(vm_offset_t addr, vm_size_t size, int flags)
 {
-	return (kmem_back_domain(addr, size, -1, flags));
+	return (back("kmem_back", addr, size, NULL, flags));
+}
+
+int
+kmem_back_domainset(vm_offset_t addr, vm_size_t size, struct domainset *ds, int flags)
+{
+	return (back("kmem_back", addr, size, ds, flags));
+}
+
+int
+kmem_back_domain(int domain, vm_offset_t addr, vm_size_t size, int flags)
+{
+	struct domainset fixed = { .policy = DOMAINSET_FIXED, .prefer = domain };
+	bool ok = domain >= 0 && domain < COOPER_MAXDOMAIN;
+
+	CHECK(ok, "kmem_back_domain: domain %d", domain);
+	return (ok ? back("kmem_back_domain", addr, size, &fixed, flags) : COOPER_EINVAL);
 }
 
 void

@@ -110,8 +110,8 @@ void kmem_enter(vm_offset_t va, const vm_paddr_t *pa, unsigned n, bool exec, uns
 /* Pages of `it`'s domains, `first` first, under n pages at va; all or none. 0 or COOPER_ENOMEM. */
 int kmem_fill(
     vm_offset_t va, unsigned long n, struct domain_iter *it, int first, int flags, unsigned source);
-/* kmem_back() with pages of one domain; -1: any. */
-int kmem_back_domain(vm_offset_t addr, vm_size_t size, int domain, int flags);
+/* kmem_back() with pages of a set's domains, in its order; NULL: kmem_back(). */
+int kmem_back_domainset(vm_offset_t addr, vm_size_t size, struct domainset *ds, int flags);
 /*
  * Do `it`'s domains have n pages between them? *first: the first in its order that has all, or else
  * any. A hint: no lock is taken.

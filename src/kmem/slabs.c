@@ -228,6 +228,14 @@ slab_possible(int domain, vm_size_t bytes)
 	return (kmem_possible(bytes, &it));
 }
 
+/* Pages under a zone's reserved addresses; domain -1: any. */
+static int
+slab_back(vm_offset_t va, vm_size_t bytes, int domain, int flags)
+{
+	return (
+	    domain < 0 ? kmem_back(va, bytes, flags) : kmem_back_domain(domain, va, bytes, flags));
+}
+
 /* ---- tables of arenas ------------------------------------------------------------------------------------- */
 
 /*
@@ -260,7 +268,7 @@ const struct uma_backend kmem_backend = {
 	.pcpu = { pcpu_alloc, page_free },
 	.kva = kva_alloc,
 	.kva_free = kva_free,
-	.back = kmem_back_domain,
+	.back = slab_back,
 	.unback = kmem_unback,
 	.possible = slab_possible,
 };

@@ -73,6 +73,7 @@ void machine_default_giveback(struct machine_giveback *g);
 bool machine_pressure_read(struct machine_pressure *p);
 int machine_pressure_fd(void);      /* readable when it may pay to look; -1: there is none */
 bool machine_pressure_wanted(void); /* do the options leave the sources on? */
+bool machine_warnings_wanted(void); /* ... and the zones' warnings? */
 #else
 /* Nobody but the core wants the pages: the watermarks see to those who do. */
 static inline void
@@ -95,6 +96,11 @@ static inline bool
 machine_pressure_wanted(void)
 {
 	return (false);
+}
+static inline bool
+machine_warnings_wanted(void)
+{
+	return (true);
 }
 #endif
 

@@ -30,14 +30,14 @@ large_bytes(size_t size)
 
 /* kmem hands out page-aligned ranges; for more, the range and its pages are taken separately. */
 static void *
-alloc_aligned(vm_size_t bytes, size_t align, int flags)
+alloc_aligned(vm_size_t bytes, size_t align, struct domainset *ds, int flags)
 {
 	vm_offset_t va =
 	    (flags & M_WAITOK) != 0 ? kmem_kva_wait(bytes, align) : kva_alloc_aligned(bytes, align);
 
 	if (va == 0)
 		return (NULL);
-	if (kmem_back(va, bytes, flags) != 0) {
+	if (kmem_back_domainset(va, bytes, ds, flags) != 0) {
 		kva_free(va, bytes);
 		return (NULL);
 	}
@@ -54,7 +54,7 @@ malloc_large_alloc(size_t size, size_t align, struct domainset *ds, int flags)
 	if (align > PAGE_SIZE) {
 		if (align > cooper_shape()->kva_size)
 			return (NULL);
-		return (stamp(alloc_aligned(bytes, align, flags), bytes, MALLOC_CODE_ALIGNED));
+		return (stamp(alloc_aligned(bytes, align, ds, flags), bytes, MALLOC_CODE_ALIGNED));
 	}
 	return (
 	    stamp(ds != NULL ? kmem_malloc_domainset(ds, bytes, flags) : kmem_malloc(bytes, flags),
@@ -62,15 +62,15 @@ malloc_large_alloc(size_t size, size_t align, struct domainset *ds, int flags)
 }
 
 void *
-malloc_large_contig(
-    size_t size, int flags, vm_paddr_t low, vm_paddr_t high, size_t align, vm_paddr_t boundary)
+malloc_large_contig(size_t size, struct domainset *ds, int flags, const struct malloc_demand *dm)
 {
 	vm_size_t bytes = large_bytes(size);
 
 	if (bytes == 0)
 		return (NULL);
-	return (stamp(kmem_alloc_contig(bytes, flags, low, high, align, boundary, 0), bytes,
-	    MALLOC_CODE_CONTIG));
+	return (stamp(kmem_alloc_contig_domainset(ds, bytes, flags, dm->low, dm->high, dm->align,
+			  dm->boundary, VM_MEMATTR_DEFAULT),
+	    bytes, MALLOC_CODE_CONTIG));
 }
 
 size_t

@@ -115,20 +115,6 @@ cooper_malloc(size_t size, struct malloc_type *type, int flags)
 }
 
 void *
-cooper_mallocarray(size_t n, size_t size, struct malloc_type *type, int flags)
-{
-	size_t bytes;
-
-	if (!request_ok("mallocarray", type, flags))
-		return (NULL);
-	if (__builtin_mul_overflow(n, size, &bytes)) {
-		malloc_count_failure(type, true);
-		return (NULL);
-	}
-	return (alloc(bytes, 0, NULL, type, flags));
-}
-
-void *
 cooper_malloc_domainset(size_t size, struct malloc_type *type, struct domainset *ds, int flags)
 {
 	if (!request_ok("malloc_domainset", type, flags))
@@ -136,38 +122,111 @@ cooper_malloc_domainset(size_t size, struct malloc_type *type, struct domainset 
 	return (alloc(size, 0, ds, type, flags));
 }
 
+/* ---- the kinds, each with a domain set and without; `func` is the one that was called ------------- */
+
+static void *
+alloc_array(const char *func, size_t n, size_t size, struct domainset *ds, struct malloc_type *type,
+    int flags)
+{
+	size_t bytes;
+
+	if (!request_ok(func, type, flags))
+		return (NULL);
+	if (__builtin_mul_overflow(n, size, &bytes)) {
+		malloc_count_failure(type, true);
+		return (NULL);
+	}
+	return (alloc(bytes, 0, ds, type, flags));
+}
+
+void *
+cooper_mallocarray(size_t n, size_t size, struct malloc_type *type, int flags)
+{
+	return (alloc_array("mallocarray", n, size, NULL, type, flags));
+}
+
+void *
+cooper_mallocarray_domainset(
+    size_t n, size_t size, struct malloc_type *type, struct domainset *ds, int flags)
+{
+	return (alloc_array("mallocarray_domainset", n, size, ds, type, flags));
+}
+
+static void *
+alloc_aligned(const char *func, size_t size, size_t align, struct domainset *ds,
+    struct malloc_type *type, int flags)
+{
+	if (MISUSE(!is_pow2(align), "%s: type %s: alignment %zu is not a power of two", func,
+		type->ks_shortdesc, align) ||
+	    !request_ok(func, type, flags))
+		return (NULL);
+	return (alloc(size, align, ds, type, flags));
+}
+
 void *
 cooper_malloc_aligned(size_t size, size_t align, struct malloc_type *type, int flags)
 {
-	if (MISUSE(!is_pow2(align), "malloc_aligned: type %s: alignment %zu is not a power of two",
-		type->ks_shortdesc, align) ||
-	    !request_ok("malloc_aligned", type, flags))
+	return (alloc_aligned("malloc_aligned", size, align, NULL, type, flags));
+}
+
+void *
+cooper_malloc_domainset_aligned(
+    size_t size, size_t align, struct malloc_type *type, struct domainset *ds, int flags)
+{
+	return (alloc_aligned("malloc_domainset_aligned", size, align, ds, type, flags));
+}
+
+static void *
+alloc_exec(const char *func, size_t size, struct domainset *ds, struct malloc_type *type, int flags)
+{
+	if (!request_ok(func, type, flags))
 		return (NULL);
-	return (alloc(size, align, NULL, type, flags));
+	return (counted(malloc_large_alloc(size, 0, ds, flags | M_EXEC), type));
 }
 
 void *
 cooper_malloc_exec(size_t size, struct malloc_type *type, int flags)
 {
-	if (!request_ok("malloc_exec", type, flags))
+	return (alloc_exec("malloc_exec", size, NULL, type, flags));
+}
+
+void *
+cooper_malloc_domainset_exec(size_t size, struct malloc_type *type, struct domainset *ds, int flags)
+{
+	return (alloc_exec("malloc_domainset_exec", size, ds, type, flags));
+}
+
+static void *
+alloc_contig(const char *func, size_t size, struct domainset *ds, struct malloc_type *type,
+    int flags, const struct malloc_demand *dm)
+{
+	bool ok = (dm->align == 0 || is_pow2(dm->align)) &&
+		  (dm->boundary == 0 || is_pow2(dm->boundary)) && dm->low < dm->high;
+
+	if (MISUSE(!ok, "%s: type %s: align %zu, boundary 0x%llx or window 0x%llx..0x%llx", func,
+		type->ks_shortdesc, dm->align, (unsigned long long)dm->boundary,
+		(unsigned long long)dm->low, (unsigned long long)dm->high) ||
+	    !request_ok(func, type, flags))
 		return (NULL);
-	return (counted(malloc_large_alloc(size, 0, NULL, flags | M_EXEC), type));
+	return (counted(malloc_large_contig(size, ds, flags, dm), type));
 }
 
 void *
 cooper_contigmalloc(size_t size, struct malloc_type *type, int flags, vm_paddr_t low,
     vm_paddr_t high, size_t align, vm_paddr_t boundary)
 {
-	bool ok =
-	    (align == 0 || is_pow2(align)) && (boundary == 0 || is_pow2(boundary)) && low < high;
+	struct malloc_demand dm = { low, high, align, boundary };
 
-	if (MISUSE(!ok,
-		"contigmalloc: type %s: align %zu, boundary 0x%llx or window 0x%llx..0x%llx",
-		type->ks_shortdesc, align, (unsigned long long)boundary, (unsigned long long)low,
-		(unsigned long long)high) ||
-	    !request_ok("contigmalloc", type, flags))
-		return (NULL);
-	return (counted(malloc_large_contig(size, flags, low, high, align, boundary), type));
+	return (alloc_contig("contigmalloc", size, NULL, type, flags, &dm));
+}
+
+void *
+cooper_contigmalloc_domainset(size_t size, struct malloc_type *type, struct domainset *ds,
+    int flags, vm_paddr_t low, vm_paddr_t high, size_t align, vm_paddr_t boundary)
+{
+	struct malloc_demand dm = { low, high, align, boundary };
+
+	return (alloc_contig("contigmalloc_domainset", size, ds, type, flags, &dm));
 }
 
 /* ---- free and what else takes a block ------------------------------------------------------------ */

@@ -115,8 +115,14 @@ malloc_code_is_class(unsigned code)
 
 /* `align` is a power of two; a page or less means any. NULL: see malloc. */
 void *malloc_large_alloc(size_t size, size_t align, struct domainset *ds, int flags);
+/* What contigmalloc() asks of the physical addresses. */
+struct malloc_demand {
+	vm_paddr_t low, high;
+	size_t align;        /* bytes; 0: a page */
+	vm_paddr_t boundary; /* bytes; 0: none */
+};
 void *malloc_large_contig(
-    size_t size, int flags, vm_paddr_t low, vm_paddr_t high, size_t align, vm_paddr_t boundary);
+    size_t size, struct domainset *ds, int flags, const struct malloc_demand *dm);
 void malloc_large_free(void *p, unsigned code);
 size_t malloc_large_size(const void *p);
 

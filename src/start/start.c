@@ -96,6 +96,7 @@ cooper_start(const struct machine_shape *shape)
 		return (error);
 	uma_startup2(&kmem_backend);
 	uma_startup3();
+	(void)uma_set_warnings(machine_warnings_wanted());
 	giveback_start(); /* before the daemon's thread: it reads what this sets */
 	page_daemon_start();
 	malloc_start();

@@ -13,6 +13,9 @@
  */
 #include "uma/uma_int.h"
 
+CORE_STATE
+static bool warnings_off; /* for all zones; atomic */
+
 void
 zone_wait_begin(struct uma_zone *zone)
 {
@@ -35,6 +38,12 @@ zone_empty(struct uma_zone *zone)
 		depot_reclaim(zone, d, true);
 }
 
+bool
+uma_set_warnings(bool on)
+{
+	return (!atomic_exchange(&warnings_off, !on));
+}
+
 /* The zone is at its limit: say so and act on it, at most every UMA_WARN_INTERVAL. No lock held. */
 static void
 limit_hit(struct uma_zone *zone)
@@ -42,8 +51,8 @@ limit_hit(struct uma_zone *zone)
 	uint64_t now = machine_now(), last;
 
 	last = atomic_load_relaxed(&zone->warned);
-	if (zone->warning != NULL && (last == 0 || now - last >= UMA_WARN_INTERVAL) &&
-	    atomic_cas(&zone->warned, &last, now))
+	if (zone->warning != NULL && !atomic_load_relaxed(&warnings_off) &&
+	    (last == 0 || now - last >= UMA_WARN_INTERVAL) && atomic_cas(&zone->warned, &last, now))
 		core_warn("[zone: %s] %s", zone->name, zone->warning);
 	last = atomic_load_relaxed(&zone->acted);
 	if (zone->maxaction != NULL && (last == 0 || now - last >= UMA_WARN_INTERVAL) &&

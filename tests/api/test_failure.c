@@ -157,6 +157,15 @@ MALLOC_CASE(do_large_aligned, cooper_malloc_aligned(100000, 65536, M_FAILS, M_NO
 MALLOC_CASE(do_contig, cooper_contigmalloc(50000, M_FAILS, M_NOWAIT, 0, ~(vm_paddr_t)0, 0, 0))
 MALLOC_CASE(do_domainset, cooper_malloc_domainset(3000, M_FAILS,
 			      &(struct domainset){ .policy = DOMAINSET_ROUNDROBIN }, M_NOWAIT))
+MALLOC_CASE(do_array_domainset, cooper_mallocarray_domainset(1000, 100, M_FAILS,
+				    &(struct domainset){ .policy = DOMAINSET_PREFER }, M_NOWAIT))
+MALLOC_CASE(do_aligned_domainset, cooper_malloc_domainset_aligned(100000, 65536, M_FAILS,
+				      &(struct domainset){ .policy = DOMAINSET_FIXED }, M_NOWAIT))
+MALLOC_CASE(do_exec_domainset, cooper_malloc_domainset_exec(5000, M_FAILS,
+				   &(struct domainset){ .policy = DOMAINSET_FIXED }, M_NOWAIT))
+MALLOC_CASE(do_contig_domainset,
+    cooper_contigmalloc_domainset(50000, M_FAILS, &(struct domainset){ .policy = DOMAINSET_FIXED },
+	M_NOWAIT, 0, ~(vm_paddr_t)0, 0, 0))
 
 /* The old block stays as it was, contents included, unless there is a new one. */
 static bool
@@ -226,6 +235,15 @@ do_back(bool take)
 {
 	if (take)
 		return (kmem_back(range, 200 * PAGE_SIZE, M_NOWAIT) == 0);
+	kmem_unback(range, 200 * PAGE_SIZE);
+	return (true);
+}
+
+static bool
+do_back_domain(bool take)
+{
+	if (take)
+		return (kmem_back_domain(0, range, 200 * PAGE_SIZE, M_NOWAIT) == 0);
 	kmem_unback(range, 200 * PAGE_SIZE);
 	return (true);
 }
@@ -409,10 +427,11 @@ each_other_request(void **state)
 	}
 		RIDES(do_small), RIDES(do_array), RIDES(do_page), RIDES(do_class), FELT(do_large),
 		FELT(do_exec), RIDES(do_aligned), FELT(do_large_aligned), FELT(do_contig),
-		RIDES(do_domainset), FELT(do_realloc), FELT(do_kmem), FELT(do_kmem_exec),
-		FELT(do_kmem_contig), FELT(do_kmem_attr), FELT(do_kva), FELT(do_back),
-		FELT(do_vmem), FELT(do_vmem_x), RIDES(do_vmem_create), RIDES(do_vmem_add),
-		FELT(do_smr)
+		RIDES(do_domainset), FELT(do_array_domainset), FELT(do_aligned_domainset),
+		FELT(do_exec_domainset), FELT(do_contig_domainset), FELT(do_realloc), FELT(do_kmem),
+		FELT(do_kmem_exec), FELT(do_kmem_contig), FELT(do_kmem_attr), FELT(do_kva),
+		FELT(do_back), FELT(do_back_domain), FELT(do_vmem), FELT(do_vmem_x),
+		RIDES(do_vmem_create), RIDES(do_vmem_add), FELT(do_smr)
 	};
 
 	(void)state;

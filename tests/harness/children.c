@@ -108,6 +108,17 @@ expect_words(void (*fn)(void *), void *arg, const char *text)
 		    (unsigned)end.status, end.text);
 }
 
+void
+expect_silence(void (*fn)(void *), void *arg)
+{
+	struct ending end;
+
+	run_child(fn, arg, &end);
+	if (end.status != 0 || end.text[0] != '\0')
+		fail_msg("expected no words; got status 0x%x, saying: %s", (unsigned)end.status,
+		    end.text);
+}
+
 static bool
 stopped_saying(const struct ending *end, const char *text)
 {

@@ -97,6 +97,9 @@ void in_child(void (*fn)(void *), void *arg);
 /* fn(arg) in a child; it must end as above, and have said `text` on the console. */
 void expect_words(void (*fn)(void *), void *arg, const char *text);
 
+/* fn(arg) in a child; it must end as above, and have said nothing on the console. */
+void expect_silence(void (*fn)(void *), void *arg);
+
 /* fn(arg) in a child; the core must stop it, with a line that contains `text`. */
 void expect_stop(void (*fn)(void *), void *arg, const char *text);
 

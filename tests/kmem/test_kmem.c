@@ -156,6 +156,65 @@ R11_full_domain_falls_back(void **state)
 	in_child((void (*)(void *))r11, NULL);
 }
 
+static void
+back_takes_the_domain_asked_for(void **state)
+{
+	int none = (int)cooper_shape()->ndomains;
+	vm_offset_t va = kva_alloc(300 * PAGE_SIZE);
+	unsigned long pages;
+
+	(void)state;
+	settle();
+	pages = free_pages();
+	for (int d = 0; d < none; d++) {
+		assert_int_equal(
+		    kmem_back_domain(d, va, 300 * PAGE_SIZE, d == 0 ? M_WAITOK : M_NOWAIT), 0);
+		for (unsigned i = 0; i < 300; i++) {
+			assert_int_equal(page_of_va(va + ptoa(i))->domain, d);
+			assert_int_equal(page_of_va(va + ptoa(i))->source, SOURCE_CALLER);
+		}
+		kmem_unback(va, 300 * PAGE_SIZE);
+	}
+	if (none < COOPER_MAXDOMAIN) { /* it has nothing to wait for */
+		assert_int_equal(kmem_back_domain(none, va, PAGE_SIZE, M_NOWAIT), COOPER_ENOMEM);
+		assert_int_equal(kmem_back_domain(none, va, PAGE_SIZE, M_WAITOK), COOPER_ENOMEM);
+	}
+	assert_int_equal(free_pages(), pages);
+	kva_free(va, 300 * PAGE_SIZE);
+}
+
+/* A domain that runs out half way gives back what it gave; the other's pages are not asked for. */
+static void
+back_of_a_short_domain(void *arg)
+{
+	vm_offset_t va = kva_alloc(4 * PAGE_SIZE);
+	unsigned long before;
+	vm_paddr_t pa, last = 0;
+
+	(void)arg;
+	TEST_MUST(va != 0);
+	while (vm_page_alloc_bulk(0, M_NOWAIT, 1, &pa) != 0)
+		last = pa;
+	TEST_MUST(kmem_back_domain(0, va, PAGE_SIZE, M_NOWAIT) == COOPER_ENOMEM);
+	vm_page_free_bulk(&last, 1);
+	before = free_pages();
+	TEST_MUST(kmem_back_domain(0, va, 4 * PAGE_SIZE, M_NOWAIT) == COOPER_ENOMEM);
+	TEST_MUST(free_pages() == before && page_of_va(va) == NULL);
+	TEST_MUST(kmem_back_domain(0, va, PAGE_SIZE, M_NOWAIT) == 0);
+	TEST_MUST(page_of_va(va)->domain == 0);
+	kmem_unback(va, PAGE_SIZE);
+	TEST_MUST(kmem_back(va, 4 * PAGE_SIZE, M_NOWAIT) == 0);
+	kmem_unback(va, 4 * PAGE_SIZE);
+}
+
+static void
+back_does_not_leave_its_domain(void **state)
+{
+	(void)state;
+	NEED(cooper_shape()->ndomains == 2);
+	in_child(back_of_a_short_domain, NULL);
+}
+
 /* ---- arenas are recorded ------------------------------------------------------------------------------ */
 
 /* R20: the arena of a range is found from its page, whoever frees it. */
@@ -451,7 +510,8 @@ R36_partial_range_unwinds(void **state)
 TEST_MAIN(cmocka_unit_test(malloc_and_free), cmocka_unit_test(memory_is_zero_again),
     cmocka_unit_test(kva_is_address_space_alone), cmocka_unit_test(back_and_unback),
     cmocka_unit_test(more_than_the_machine_has), cmocka_unit_test(pages_of_the_domain_asked_for),
-    cmocka_unit_test(R11_full_domain_falls_back),
+    cmocka_unit_test(R11_full_domain_falls_back), cmocka_unit_test(back_takes_the_domain_asked_for),
+    cmocka_unit_test(back_does_not_leave_its_domain),
     cmocka_unit_test(R20_free_goes_to_the_arena_it_came_from),
     cmocka_unit_test(R21_neverfreed_is_recorded_too), cmocka_unit_test(wrong_frees_are_stopped),
     cmocka_unit_test(bad_requests_are_named), cmocka_unit_test(contiguous_runs),

@@ -7,6 +7,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <cooper/uma.h>
 #include "harness.h"
 #include "options.h"
 #include "posix.h"
@@ -55,6 +56,12 @@ words_are_read(void **state)
 	accept("shape=amd64 debug=0 daemon pin=1\trseq=1");
 	assert_true(o.shape.direct_map && o.shape.daemon && o.shape.pin);
 	assert_false(o.shape.debug || !o.rseq);
+	assert_true(o.warnings && !(o.given & OPTION_WARNINGS));
+	accept("warnings=0");
+	assert_int_equal(o.given, OPTION_WARNINGS);
+	assert_false(o.warnings);
+	accept("warnings=0,warnings");
+	assert_true(o.warnings);
 }
 
 static void
@@ -100,6 +107,7 @@ impossible_values_are_named(void **state)
 	refuse("debug=yes", "0 or 1");
 	refuse("debug=", "0 or 1");
 	refuse("rseq=11", "0 or 1");
+	refuse("warnings=no", "0 or 1");
 	refuse("stats=", "a file name");
 	refuse("a-very-long-word-that-goes-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on",
 	    "\": unknown");
@@ -189,11 +197,12 @@ expect_environment(void *arg)
 	const char *why = NULL;
 
 	(void)arg;
-	setenv("COOPER_OPTIONS", "shape=i386,physmem=32M,cpus=7,rseq=0", 1);
+	setenv("COOPER_OPTIONS", "shape=i386,physmem=32M,cpus=7,rseq=0,warnings=0", 1);
 	assert_int_equal(machine_default_shape(&shape, &why), 0);
 	assert_true(!shape.direct_map && shape.physmem == 32 << 20 && shape.ncpus == 7);
 	assert_true(shape.kva_size == machine_default_kva(32 << 20));
 	assert_false(machine_options()->rseq);
+	assert_false(machine_warnings_wanted());
 	assert_int_equal(machine_start(&shape, &why), 0);
 	assert_false(posix_real_cpus());
 	setenv("COOPER_OPTIONS", "cpus=many", 1);
@@ -206,6 +215,23 @@ environment_has_the_last_word(void **state)
 {
 	(void)state;
 	in_child(expect_environment, NULL);
+}
+
+static void
+expect_no_warnings(void *arg)
+{
+	(void)arg;
+	setenv("COOPER_OPTIONS", "physmem=32M,warnings=0", 1);
+	assert_int_equal(cooper_start(NULL), 0);
+	assert_false(uma_set_warnings(true));
+	assert_true(uma_set_warnings(true));
+}
+
+static void
+warnings_are_off_from_the_start(void **state)
+{
+	(void)state;
+	in_child(expect_no_warnings, NULL);
 }
 
 static void
@@ -252,4 +278,5 @@ TEST_MAIN(cmocka_unit_test(words_are_read), cmocka_unit_test(sizes_are_powers_of
     cmocka_unit_test(default_respects_ulimit),
 #endif
     cmocka_unit_test(environment_has_the_last_word),
+    cmocka_unit_test(warnings_are_off_from_the_start),
     cmocka_unit_test(impossible_shapes_are_refused))

@@ -269,9 +269,10 @@ mallocarray_overflow_is_an_error(void **state)
 	malloc_type_sum(M_TEST, &before);
 	assert_null(cooper_mallocarray(SIZE_MAX / 2, 3, M_TEST, M_WAITOK));
 	assert_null(cooper_mallocarray(SIZE_MAX, SIZE_MAX, M_TEST, M_NOWAIT));
+	assert_null(cooper_mallocarray_domainset(SIZE_MAX / 2, 3, M_TEST, NULL, M_WAITOK));
 	malloc_type_sum(M_TEST, &after);
-	assert_int_equal(after.overflowed - before.overflowed, 2);
-	assert_int_equal(after.failed - before.failed, 2);
+	assert_int_equal(after.overflowed - before.overflowed, 3);
+	assert_int_equal(after.failed - before.failed, 3);
 	assert_int_equal(in_use(M_TEST), 0);
 }
 
@@ -391,6 +392,147 @@ domains_are_respected(void **state)
 			cooper_free(p[i], M_TEST);
 	}
 	assert_int_equal(in_use(M_TEST), 0);
+}
+
+/* The domain of every page of a block; -1: more than one, or none. */
+static int
+domain_of_block(const void *p, size_t size)
+{
+	int domain = page_of_va((vm_offset_t)p)->domain;
+
+	for (size_t at = 0; at < size; at += PAGE_SIZE) {
+		struct vm_page *m = page_of_va((vm_offset_t)p + at);
+
+		if (m == NULL || m->domain != domain)
+			return (-1);
+	}
+	return (domain);
+}
+
+static bool
+is_one_run(const void *p, size_t size)
+{
+	vm_paddr_t first = machine_extract((vm_offset_t)p);
+
+	for (size_t at = 0; at < size; at += PAGE_SIZE)
+		if (machine_extract((vm_offset_t)p + at) != first + at)
+			return (false);
+	return (true);
+}
+
+/* One of each kind of block that has a domain set; its size in *size. */
+enum kind { ARRAY, LARGE_ARRAY, ALIGNED, LARGE_ALIGNED, EXEC, CONTIG, KINDS };
+
+static void *
+by_domain(enum kind kind, struct domainset *ds, int flags, size_t *size)
+{
+	static const size_t sizes[KINDS] = { 30 * 100, 50 * 3000, 3000, 5 * PAGE_SIZE + 1, 5000,
+		5 * PAGE_SIZE };
+
+	*size = sizes[kind];
+	switch (kind) {
+	case ARRAY:
+		return (cooper_mallocarray_domainset(30, 100, M_TEST, ds, flags));
+	case LARGE_ARRAY:
+		return (cooper_mallocarray_domainset(50, 3000, M_TEST, ds, flags));
+	case ALIGNED:
+		return (cooper_malloc_domainset_aligned(*size, 1024, M_TEST, ds, flags));
+	case LARGE_ALIGNED:
+		return (cooper_malloc_domainset_aligned(*size, 65536, M_TEST, ds, flags));
+	case EXEC:
+		return (cooper_malloc_domainset_exec(*size, M_TEST, ds, flags));
+	default:
+		return (cooper_contigmalloc_domainset(
+		    *size, M_TEST, ds, flags, 0, ~(vm_paddr_t)0, 16384, 65536));
+	}
+}
+
+/* What the functions without a domain set promise holds with one, also with none (NULL). */
+static void
+kinds_keep_their_promises(void **state)
+{
+	static const size_t align[KINDS] = { 16, PAGE_SIZE, 1024, 65536, PAGE_SIZE, PAGE_SIZE };
+	struct domainset prefer = { DOMAINSET_PREFER, 0, 0, 0 };
+	size_t size;
+
+	(void)state;
+	for (int kind = 0; kind < KINDS; kind++)
+		for (int set = 0; set < 2; set++) {
+			uint8_t *p = by_domain(
+			    (enum kind)kind, set ? &prefer : NULL, M_WAITOK | M_ZERO, &size);
+
+			assert_non_null(p);
+			assert_true(cooper_malloc_usable_size(p) >= size);
+			assert_int_equal((uintptr_t)p % align[kind], 0);
+			assert_true(all_zero(p, size));
+			if (kind == CONTIG) {
+				assert_true(is_one_run(p, size));
+				assert_int_equal(machine_extract((vm_offset_t)p) % 16384, 0);
+			}
+			fill(p, size, 3);
+			cooper_free(p, M_TEST);
+		}
+	assert_int_equal(in_use(M_TEST), 0);
+}
+
+static void
+domains_of_all_kinds(void **state)
+{
+	size_t size;
+
+	(void)state;
+	NEED(cooper_shape()->ndomains > 1);
+	for (int d = 0; d < (int)cooper_shape()->ndomains; d++)
+		for (int kind = 0; kind < KINDS; kind++)
+			for (int policy = DOMAINSET_PREFER; policy <= DOMAINSET_FIXED; policy++) {
+				struct domainset ds = { (enum domainset_policy)policy, d, 0, 0 };
+				void *p = by_domain((enum kind)kind, &ds, M_WAITOK, &size);
+
+				assert_non_null(p);
+				assert_int_equal(domain_of_block(p, size), d);
+				cooper_free(p, M_TEST);
+			}
+	assert_int_equal(in_use(M_TEST), 0);
+}
+
+/* Domain 0 has no page any more: FIXED fails and changes nothing, PREFER goes on to domain 1. */
+static void
+with_domain_0_empty(void *arg)
+{
+	struct domainset fixed = { DOMAINSET_FIXED, 0, 0, 0 };
+	struct domainset prefer = { DOMAINSET_PREFER, 0, 0, 0 };
+	struct domainset masked = { DOMAINSET_ROUNDROBIN, 0, 1u << 1, 0 };
+	vm_paddr_t pa[512];
+	size_t size;
+	void *p;
+
+	(void)arg;
+	cooper_malloc_prepare();
+	uma_reclaim(UMA_RECLAIM_DRAIN_CPU);
+	while (vm_page_alloc_bulk(0, M_NOWAIT, 512, pa) != 0)
+		;
+	for (int kind = 0; kind < KINDS; kind++) {
+		unsigned long before = free_pages();
+
+		p = by_domain((enum kind)kind, &fixed, M_NOWAIT, &size);
+		TEST_MUST(p == NULL);
+		TEST_MUST(free_pages() == before);
+		p = by_domain((enum kind)kind, &prefer, M_NOWAIT, &size);
+		TEST_MUST(p != NULL && domain_of_block(p, size) == 1);
+		cooper_free(p, M_TEST);
+		p = by_domain((enum kind)kind, &masked, M_WAITOK, &size);
+		TEST_MUST(p != NULL && domain_of_block(p, size) == 1);
+		cooper_free(p, M_TEST);
+	}
+	TEST_MUST(in_use(M_TEST) == 0);
+}
+
+static void
+preference_falls_back_and_fixed_does_not(void **state)
+{
+	(void)state;
+	NEED(cooper_shape()->ndomains == 2);
+	in_child(with_domain_0_empty, NULL);
 }
 
 /* ---- types ------------------------------------------------------------------------------------------------- */
@@ -528,6 +670,9 @@ TEST_MAIN(cmocka_unit_test(classes_fit_tightly), cmocka_unit_test(nowait_before_
     cmocka_unit_test(mallocarray_overflow_is_an_error),
     cmocka_unit_test(impossible_sizes_are_refused), cmocka_unit_test(large_blocks_come_and_go),
     cmocka_unit_test(executable_memory_runs), cmocka_unit_test(contigmalloc_keeps_its_promises),
-    cmocka_unit_test(domains_are_respected), cmocka_unit_test(statistics_are_exact),
-    cmocka_unit_test(types_are_listed), cmocka_unit_test(leaks_are_told),
-    cmocka_unit_test(free_of_anything_else_stops), cmocka_unit_test(misuse_is_named))
+    cmocka_unit_test(domains_are_respected), cmocka_unit_test(kinds_keep_their_promises),
+    cmocka_unit_test(domains_of_all_kinds),
+    cmocka_unit_test(preference_falls_back_and_fixed_does_not),
+    cmocka_unit_test(statistics_are_exact), cmocka_unit_test(types_are_listed),
+    cmocka_unit_test(leaks_are_told), cmocka_unit_test(free_of_anything_else_stops),
+    cmocka_unit_test(misuse_is_named))

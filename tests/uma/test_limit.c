@@ -307,8 +307,43 @@ warnings_and_actions_are_rare(void **state)
 	uma_zdestroy(zone);
 }
 
+static void
+meet_with_warnings_off(void *arg)
+{
+	(void)arg;
+	make_zone(1);
+	actions = 0;
+	uma_zone_set_warning(zone, "not to be read");
+	uma_zone_set_maxaction(zone, action);
+	TEST_MUST(uma_set_warnings(false)); /* they were on */
+	TEST_MUST(uma_zalloc(zone, M_WAITOK) != NULL);
+	for (unsigned i = 0; i < 3; i++)
+		TEST_MUST(uma_zalloc(zone, M_NOWAIT) == NULL);
+	TEST_MUST(actions == 1);
+	TEST_MUST(!uma_set_warnings(false));
+}
+
+/* What was met while they were off does not count: the next one is told, at once. */
+static void
+meet_with_warnings_on_again(void *arg)
+{
+	meet_with_warnings_off(arg);
+	TEST_MUST(!uma_set_warnings(true));
+	uma_zone_set_warning(zone, "on again");
+	TEST_MUST(uma_zalloc(zone, M_NOWAIT) == NULL);
+	TEST_MUST(uma_set_warnings(true));
+}
+
+static void
+warnings_can_be_switched_off(void **state)
+{
+	(void)state;
+	expect_silence(meet_with_warnings_off, NULL);
+	expect_words(meet_with_warnings_on_again, NULL, "[zone: limited] on again");
+}
+
 TEST_MAIN(cmocka_unit_test(no_more_than_the_limit), cmocka_unit_test(R13_limit_below_the_caches),
     cmocka_unit_test(R12_waiters_run_in_order), cmocka_unit_test(R12_raising_wakes),
     cmocka_unit_test(cached_items_are_found_before_sleeping),
     cmocka_unit_test(a_fill_on_its_way_is_shared), cmocka_unit_test(R12_no_wakeup_is_lost),
-    cmocka_unit_test(warnings_and_actions_are_rare))
+    cmocka_unit_test(warnings_and_actions_are_rare), cmocka_unit_test(warnings_can_be_switched_off))

@@ -83,7 +83,7 @@ static const char run_text[] =
     "are linked with Cooper and for cooper run, whose own options win:\n"
     "  shape=i386|amd64 physmem=SIZE kva=SIZE cpus=N domains=N debug=0|1 daemon=0|1 pin=0|1 "
     "rseq=0|1\n"
-    "  decay=MS ceiling=SIZE limit=SIZE pressure=WHERE stats=FILE\n"
+    "  warnings=0|1 decay=MS ceiling=SIZE limit=SIZE pressure=WHERE stats=FILE\n"
     "\n"
     "Signals sent to cooper run are passed on to the command.\n"
     "Exit status: the command's; 128 + N if signal N ended it; 126 if it could not be executed; 2 "

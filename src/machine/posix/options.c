@@ -169,6 +169,7 @@ static const struct option options[] = {
 	{ "daemon", OPTION_DAEMON, FIELD(shape.daemon), BOOLS, parse_bool, 0 },
 	{ "pin", OPTION_PIN, FIELD(shape.pin), BOOLS, parse_bool, 0 },
 	{ "rseq", OPTION_RSEQ, FIELD(rseq), BOOLS, parse_bool, 0 },
+	{ "warnings", OPTION_WARNINGS, FIELD(warnings), BOOLS, parse_bool, 0 },
 	{ "decay", OPTION_DECAY, FIELD(decay), "milliseconds up to a day, 0 at once, -1 never",
 	    parse_decay, 86400000 },
 	{ "ceiling", OPTION_CEILING, FIELD(ceiling), CACHES, parse_size, 0 },
@@ -208,8 +209,8 @@ parse_word(struct machine_options *o, const char **why, struct word w)
 		return (0);
 	}
 	return (refuse(o, why, w,
-	    "unknown; known are shape physmem kva cpus domains debug daemon pin rseq decay "
-	    "ceiling limit pressure stats"));
+	    "unknown; known are shape physmem kva cpus domains debug daemon pin rseq warnings "
+	    "decay ceiling limit pressure stats"));
 }
 
 /* ---- the list --------------------------------------------------------------------------------------- */
@@ -225,7 +226,7 @@ machine_options_parse(const char *text, struct machine_options *o, const char **
 {
 	int error;
 
-	*o = (struct machine_options){ .rseq = true };
+	*o = (struct machine_options){ .rseq = true, .warnings = true };
 	while (*text != '\0') {
 		struct word w = { text, 0 };
 

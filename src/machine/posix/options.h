@@ -8,6 +8,7 @@
  *	cpus=N domains=N   of the shape
  *	debug daemon pin   also debug=0 and so on
  *	rseq=0             per-CPU caches under locks (for debuggers that single-step)
+ *	warnings=0         zones do not say that their limit is met
  *	stats=FILE         where a run saves its statistics at exit
  *	decay=MS           free memory goes back after so long; 0 at once, -1 never
  *	ceiling=SIZE       most that all caches hold; 0 nothing
@@ -36,13 +37,15 @@ enum machine_option {
 	OPTION_DECAY = 0x400,
 	OPTION_CEILING = 0x800,
 	OPTION_LIMIT = 0x1000,
-	OPTION_PRESSURE = 0x2000
+	OPTION_PRESSURE = 0x2000,
+	OPTION_WARNINGS = 0x4000
 };
 
 struct machine_options {
 	unsigned given;
 	struct machine_shape shape; /* fields that were given; others are 0 */
 	bool rseq;                  /* true if not given */
+	bool warnings;              /* true if not given */
 	char stats[OPTIONS_PATH];
 	int decay;        /* ms; -1 never */
 	uint64_t ceiling; /* bytes */

@@ -3,7 +3,7 @@
  */
 #include "posix.h"
 
-POSIX_HIDDEN struct machine_options posix_options = { .rseq = true };
+POSIX_HIDDEN struct machine_options posix_options = { .rseq = true, .warnings = true };
 static const char no_why[] = "";
 
 const struct machine_options *
@@ -68,6 +68,12 @@ machine_default_giveback(struct machine_giveback *g)
 	g->ceiling =
 	    o->given & OPTION_CEILING ? (unsigned long)MIN(o->ceiling, (uint64_t)~0ul) : ~0ul;
 	g->limit = o->limit;
+}
+
+bool
+machine_warnings_wanted(void)
+{
+	return (posix_options.warnings);
 }
 
 static int
