@@ -168,6 +168,31 @@ REAL(void, uma_zfree_smr, uma_zone_t zone, void *item)
 	call_leave(&call, 0);
 }
 
+REAL(int, uma_zalloc_bulk, uma_zone_t zone, void **list, int count, int flags)
+{
+	struct call call = zone_call("uma_zalloc_bulk", zone, -1, flags);
+	int n;
+
+	call_enter(&call);
+	n = __real_uma_zalloc_bulk(zone, list, count, flags);
+	for (int i = 0; i < n; i++)
+		shadow_item_out(zone, list[i], flags);
+	call_leave(&call, (uint64_t)n);
+	return (n);
+}
+
+REAL(void, uma_zfree_bulk, uma_zone_t zone, void **list, int count)
+{
+	struct call call = { .name = "uma_zfree_bulk", .object = zone, .want = zone->size };
+
+	call_enter(&call);
+	for (int i = 0; i < count; i++)
+		if (list[i] != NULL)
+			shadow_item_in(zone, list[i]);
+	__real_uma_zfree_bulk(zone, list, count);
+	call_leave(&call, 0);
+}
+
 /* Not public, but the way by which a refill of tags puts back what it took with uma_zalloc(). */
 REAL(void, zone_free_item, struct uma_zone *zone, void *item, void *udata, int skip)
 {

@@ -98,7 +98,19 @@ void shadow_pages_out(struct vm_page *m, unsigned long n);
 void shadow_pages_in(struct vm_page *m, unsigned long n);
 uint64_t shadow_pages(unsigned domain);
 
+/* A touch of what is free, by the scenario: is it a use of freed memory? */
+bool shadow_page_is_free(const struct vm_page *m);
+void shadow_page_touched(const struct vm_page *m, uintptr_t at, bool write);
+void shadow_item_touched(uintptr_t at, bool write);
+
 void shadow_section(void); /* this fiber enters an SMR section */
+
+/* ---- touch.c: the map of freed items, for what the scenario touches ---------------------------- */
+
+void touch_begin(void);
+void touch_item(uintptr_t item, size_t size, bool freed);
+void touch_page_freed(const struct vm_page *m);
+void oracle_touch(const void *at, size_t size, bool write); /* as in touch.h */
 
 /* ---- progress.c: livelock and starvation ------------------------------------------------------- */
 

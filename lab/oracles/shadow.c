@@ -271,7 +271,22 @@ shadow_pages_in(struct vm_page *m, unsigned long n)
 		p->gen = ++generations;
 		poison_fill(sim_frame(page_paddr(m)), PAGE_SIZE);
 		p->poisoned = true;
+		touch_page_freed(m);
 	}
+}
+
+bool
+shadow_page_is_free(const struct vm_page *m)
+{
+	return (page_of(m)->poisoned);
+}
+
+void
+shadow_page_touched(const struct vm_page *m, uintptr_t at, bool write)
+{
+	oracle_broken(LAB_FREED, "page %#llx was %s after it was freed, by %s, at offset %zu",
+	    (unsigned long long)page_paddr(m), write ? "written" : "read", name_of(sim_self()),
+	    (size_t)(at & PAGE_MASK));
 }
 
 uint64_t
@@ -298,9 +313,11 @@ struct item_shadow {
 	uintptr_t item;
 	const void *owner; /* the zone, if it has no keg: what its items are is its own affair */
 	uint64_t run;
-	struct uma_zone *zone; /* that it was handed out from last */
+	struct uma_zone *zone; /* that it was handed out from last; NULL: it is gone */
 	bool out, poisoned;
 	uint8_t fiber;
+	uint64_t freed;   /* when, by the count of frees, */
+	uint32_t size;    /* and how many bytes */
 	uint64_t gen;     /* poisoned: of its page */
 	uint64_t readers; /* SMR: fibers that were in a section when it was freed, */
 	uint64_t section; /* none of which was entered later than this */
@@ -319,6 +336,7 @@ static struct item_shadow *items;
 static size_t nitems_used, nitems_room; /* a power of two */
 static struct zone_shadow zones[ZONES];
 static uint64_t sections; /* entered in all */
+static uint64_t frees;
 
 static size_t
 hash_of(uintptr_t a, uintptr_t b)
@@ -406,6 +424,62 @@ may_poison(const struct uma_zone *zone)
 		zone->zfini == NULL && zone->keg->init == NULL && zone->keg->fini == NULL);
 }
 
+/*
+ * Are this zone's items forbidden ground once they are freed? Those of a NOFREE zone stay what they are,
+ * and some count on that; where those for each CPU lie is not known here.
+ */
+static bool
+keeps_map(const struct uma_zone *zone)
+{
+	return (zone->keg != NULL &&
+		((zone->flags | zone->keg->flags) & (UMA_ZONE_NOFREE | UMA_ZONE_PCPU)) == 0);
+}
+
+static bool
+in_section(const struct uma_zone *zone)
+{
+	struct sim_fiber_info info;
+
+	sim_fiber(sim_self(), &info);
+	for (uint32_t i = 0; i < info.thread->smr_nest; i++)
+		if (info.thread->smr[i].smr == zone->smr)
+			return (true);
+	return (false);
+}
+
+/* The item that was freed here last: its page may have been cut otherwise before. */
+static const struct item_shadow *
+freed_at(uintptr_t at)
+{
+	const struct item_shadow *found = NULL;
+
+	for (size_t i = 0; i < nitems_room; i++) {
+		const struct item_shadow *s = &items[i];
+
+		if (s->run == oracles_run && s->owner == NULL && !s->out && at >= s->item &&
+		    at - s->item < s->size && (found == NULL || s->freed > found->freed))
+			found = s;
+	}
+	return (found);
+}
+
+void
+shadow_item_touched(uintptr_t at, bool write)
+{
+	const struct item_shadow *s = freed_at(at);
+	const struct uma_zone *zone;
+
+	if (s == NULL)
+		return;
+	zone = s->zone;
+	if (zone != NULL && (zone->flags & UMA_ZONE_SMR) != 0 && !write && in_section(zone))
+		return; /* that is what sections are for */
+	oracle_broken(LAB_FREED,
+	    "zone \"%s\": item %#zx was %s after it was freed, by %s, at offset %zu",
+	    zone != NULL ? zone->name : "(destroyed)", (size_t)s->item, write ? "written" : "read",
+	    name_of(sim_self()), (size_t)(at - s->item));
+}
+
 static void
 check_poison(const struct uma_zone *zone, const struct item_shadow *s)
 {
@@ -460,6 +534,8 @@ shadow_item_out(uma_zone_t zone, void *item, int flags)
 		check_poison(zone, s);
 	if (s->readers != 0)
 		check_readers(zone, s);
+	if (keeps_map(zone))
+		touch_item(s->item, zone->size, false);
 	s->out = true;
 	s->poisoned = false;
 	s->readers = 0;
@@ -488,6 +564,10 @@ note_readers(uma_zone_t zone, struct item_shadow *s)
 static void
 item_in(uma_zone_t zone, struct item_shadow *s)
 {
+	if (keeps_map(zone))
+		touch_item(s->item, zone->size, true);
+	s->freed = ++frees;
+	s->size = zone->size;
 	s->out = false;
 	zone_of(s->zone)->out--;
 	if ((zone->flags & UMA_ZONE_SMR) != 0)
@@ -532,6 +612,7 @@ shadow_zone_gone(uma_zone_t zone)
 		if (items[i].run == oracles_run && items[i].zone == zone) {
 			items[i].out = items[i].poisoned = false;
 			items[i].readers = 0;
+			items[i].zone = NULL;
 		}
 	zone_of(zone)->out = 0;
 	zone_of(zone)->users = false;
@@ -570,4 +651,5 @@ shadow_begin(void)
 	nitems_used = 0;
 	sections = 0;
 	memset(pages_out, 0, sizeof(pages_out));
+	touch_begin();
 }

@@ -62,6 +62,8 @@ cross_sort(struct uma_zone *zone, struct uma_bucket *b, void *udata)
 	smr_seq_t seq = b->seq;
 	bool done;
 
+	if (FAULT(sort_forgets_what_is_locked))
+		udata = NULL;
 	for (;;) {
 		mtx_lock(&zone->cross_lock);
 		done = sort_some(zone, b, &spare, full);

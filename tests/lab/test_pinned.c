@@ -80,6 +80,7 @@ held(void **state)
 	if (r.found)
 		fail_msg("%s, seed %llu: %s: %s", pin->scenario, (unsigned long long)r.spec.seed,
 		    lab_verdict_names[r.result.verdict], r.result.line);
+	assert_int_equal(r.too_long, 0);
 	schedule_free(&r.schedule);
 }
 
