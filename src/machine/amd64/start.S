@@ -2,7 +2,7 @@
  * amd64: from the loader (Multiboot 1: 32 bit, no paging) to x86_start() at its linked address,
  * and from real mode to x86_cpu_secondary() for the other CPUs.
  */
-#include "refuse.h"
+#include "refuse.inc"
 
 #define BASE      0xffffffff80000000
 #define LOW_PAGES 16384
