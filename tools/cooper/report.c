@@ -81,6 +81,14 @@ header(const struct merged *m, FILE *to)
 	fputc('\n', to);
 }
 
+/* Of many processes the page daemons, which wait for work, are no news: each has one. */
+static bool
+is_news(const struct merged *m, unsigned s, const struct merged_record *r)
+{
+	return (
+	    m->images <= 1 || s != STATS_WAITS || strcmp(r->sum.wait.channel, IDLE_CHANNEL) != 0);
+}
+
 void
 report_tables(const struct merged *m, unsigned sections, bool details, FILE *to)
 {
@@ -88,6 +96,7 @@ report_tables(const struct merged *m, unsigned sections, bool details, FILE *to)
 	for (unsigned s = STATS_ZONES; s < STATS_SECTIONS; s++) {
 		struct printer p = { to,
 			m->images > 1 && largest[s].head != NULL ? largest[s].head : "" };
+		size_t rows = 0;
 
 		if ((sections & 1u << s) == 0 || s == STATS_TOTALS ||
 		    (s == STATS_CPUS && sections == STATS_ALL) ||
@@ -96,8 +105,11 @@ report_tables(const struct merged *m, unsigned sections, bool details, FILE *to)
 		fputc('\n', to);
 		stats_table_head(s, print_line, &p);
 		for (size_t i = 0; i < m->count[s]; i++)
-			table_row(m, s, &m->records[s][i], details, to);
-		if (s == STATS_WAITS && m->count[s] == 0)
+			if (is_news(m, s, &m->records[s][i])) {
+				table_row(m, s, &m->records[s][i], details, to);
+				rows++;
+			}
+		if (s == STATS_WAITS && rows == 0)
 			fputs("nobody\n", to);
 	}
 }

@@ -24,7 +24,8 @@
 #include "stats/stats.h"
 
 #define STATUS_USAGE   2
-#define STATUS_NOT_RUN 126 /* the command was found but exec failed, as in shells */
+#define IDLE_CHANNEL   "pagedaemon" /* where that thread waits for work, which is no hang */
+#define STATUS_NOT_RUN 126          /* the command was found but exec failed, as in shells */
 
 NORETURN void refuse(const char *fmt, ...) PRINTFLIKE(1, 2);
 void *xrealloc(void *p, size_t size); /* refuses when memory is out */

@@ -23,11 +23,10 @@
 #include "stats/posix/save.h"
 #include "tool.h"
 
-#define SECOND       UINT64_C(1000000000)
-#define LOOK_EVERY   SECOND       /* for the dead and the sleeping */
-#define SHOW_EVERY   (SECOND / 2) /* on a terminal */
-#define SAY_EVERY    (5 * SECOND) /* in a log */
-#define IDLE_CHANNEL "pagedaemon" /* where that thread waits for work, which is no hang */
+#define SECOND     UINT64_C(1000000000)
+#define LOOK_EVERY SECOND       /* for the dead and the sleeping */
+#define SHOW_EVERY (SECOND / 2) /* on a terminal */
+#define SAY_EVERY  (5 * SECOND) /* in a log */
 
 struct hang {
 	uint64_t pid, thread, since; /* since: rounded, so that it is told once */
