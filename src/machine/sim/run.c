@@ -170,10 +170,14 @@ machine_alone(void)
 	return (sim.nfibers <= 1);
 }
 
-/* Kept, not printed: a search makes thousands of runs, and the driver decides what is told. */
+void (*sim_on_print)(const char *text, size_t len);
+
+/* The first is kept: a search makes thousands of runs, and the driver decides what is told. */
 void
 machine_print(const char *text, size_t len)
 {
+	if (sim_on_print != NULL)
+		sim_on_print(text, len);
 	if (sim.printed[0] == '\0')
 		core_snprintf(sim.printed, sizeof(sim.printed), "%.*s", (int)len, text);
 }

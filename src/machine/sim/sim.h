@@ -157,8 +157,9 @@ void sim_hold(uint64_t step);
 
 const char *sim_end_line(void); /* why it ended: one line */
 const char *sim_printed(void);  /* the first line that the core printed (warnings); "" if none */
-uint64_t sim_steps(void);       /* points so far */
-uint64_t sim_now(void);         /* virtual nanoseconds */
+extern void (*sim_on_print)(const char *text, size_t len); /* each of them; NULL: nobody */
+uint64_t sim_steps(void);                                  /* points so far */
+uint64_t sim_now(void);                                    /* virtual nanoseconds */
 uint64_t sim_hash(
     void); /* of all events so far: kind, fiber, object (made independent of the host's addresses), value */
 unsigned sim_fibers(void); /* started so far */
