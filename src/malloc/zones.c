@@ -11,6 +11,8 @@
 #include "malloc/malloc_int.h"
 #include "uma/uma_int.h"
 
+#define DEPOT_BYTES ((size_t)1 << 20) /* that a class's depot holds at most, in each domain */
+
 CORE_STATE uma_zone_t malloc_zones[MALLOC_CLASSES];
 CORE_STATE struct malloc_map malloc_map[2];
 
@@ -142,6 +144,8 @@ malloc_zone_make(unsigned class)
 	    (int)class_alignment(class) - 1, flags);
 	uma_zone_set_allocf(zone, slab_alloc);
 	uma_zone_set_freef(zone, slab_free);
+	/* Beyond that items go to their slabs, and free slabs' pages serve other classes. */
+	atomic_store_relaxed(&zone->bucket_max, DEPOT_BYTES / malloc_class_size(class));
 	if (atomic_cas(&malloc_zones[class], &first, zone))
 		return (zone);
 	uma_zdestroy(zone);

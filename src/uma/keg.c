@@ -10,12 +10,15 @@
  * Items in buckets are not part of it.
  *
  * CEILING. Free slabs are caches (page.h). One that the ceiling has no room for is destroyed by the
- * free that emptied it, unless the reserve needs it.
+ * free that emptied it, unless the reserve needs it. malloc's kegs, whose pages another size may want
+ * next, have a ceiling of their own each: MALLOC_FREE_PAGES.
  *
  * The lock of a keg domain guards its lists, counts and the bits of its slabs. It is never held
  * across a back end, init or fini, nor for longer than DRAIN_BATCH slabs take to be unlinked.
  */
 #include "uma/slab.h"
+
+#define MALLOC_FREE_PAGES 64 /* of free slabs that a domain of a keg of malloc's keeps */
 
 /* ---- lists ------------------------------------------------------------------------------------------ */
 
@@ -85,6 +88,14 @@ slab_leave(struct uma_keg *keg, struct slab *slab)
 	count_add(&dom->pages, -(unsigned long)keg->ppera);
 }
 
+/* Is one free slab more than enough? Locked. */
+static bool
+slab_is_surplus(const struct uma_keg *keg, const struct uma_kdomain *dom, const struct slab *slab)
+{
+	return ((keg->flags & UMA_ZONE_MALLOC) != 0 && (slab->flags & UMA_SLAB_BOOT) == 0 &&
+		dom->free_slabs * keg->ppera > MALLOC_FREE_PAGES);
+}
+
 /* An item comes back. True: its slab is free, off all lists, and to be destroyed (the ceiling). */
 static bool
 slab_free_item(struct uma_keg *keg, struct slab *slab, unsigned i)
@@ -98,7 +109,7 @@ slab_free_item(struct uma_keg *keg, struct slab *slab, unsigned i)
 		count_add(&dom->free_slabs, 1);
 		list_remove(&slab->link);
 		list_push(&dom->free, &slab->link);
-		if (likely(slab_count(keg, slab, false)))
+		if (likely(!slab_is_surplus(keg, dom, slab) && slab_count(keg, slab, false)))
 			return (false);
 		if (slabs_for_reserve(keg, dom) < dom->free_slabs) {
 			slab_leave(keg, slab);

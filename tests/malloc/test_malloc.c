@@ -661,6 +661,28 @@ misuse_is_named(void **state)
 		    expect_misuse(bad_alignment, &aligns[i], "is not a power of two"), !debug);
 }
 
+/* What one size does not use any more serves another: without that they stay one size's for long. */
+static void
+free_blocks_are_not_one_sizes_for_ever(void **state)
+{
+	enum { SIZE = 8192, BLOCKS = 1200 };
+	static void *p[BLOCKS];
+	struct uma_zone_stat st;
+	unsigned long bound;
+
+	(void)state;
+	for (unsigned i = 0; i < BLOCKS; i++)
+		p[i] = cooper_malloc(SIZE, M_TEST, M_WAITOK);
+	for (unsigned i = 0; i < BLOCKS; i++)
+		cooper_free(p[i], M_TEST);
+	uma_zone_get_stat(malloc_zones[malloc_class(SIZE)], &st);
+	assert_int_equal(st.used, 0);
+	/* In each domain the depot's MiB and 64 pages of free slabs; and what buckets hold. */
+	bound = cooper_shape()->ndomains * (256 + 64 + st.ppera);
+	assert_true(st.keg_pages <= bound + st.cached_cpu * st.ppera);
+	assert_true(bound < BLOCKS * SIZE / PAGE_SIZE);
+}
+
 TEST_MAIN(cmocka_unit_test(classes_fit_tightly), cmocka_unit_test(nowait_before_a_class_exists),
     cmocka_unit_test(every_size_is_usable), cmocka_unit_test(classes_are_aligned_to_their_power),
     cmocka_unit_test(classes_have_their_names), cmocka_unit_test(aligned_for_each_power),
@@ -669,6 +691,7 @@ TEST_MAIN(cmocka_unit_test(classes_fit_tightly), cmocka_unit_test(nowait_before_
     cmocka_unit_test(realloc_failure_leaves_the_block), cmocka_unit_test(zfree_zeroes),
     cmocka_unit_test(mallocarray_overflow_is_an_error),
     cmocka_unit_test(impossible_sizes_are_refused), cmocka_unit_test(large_blocks_come_and_go),
+    cmocka_unit_test(free_blocks_are_not_one_sizes_for_ever),
     cmocka_unit_test(executable_memory_runs), cmocka_unit_test(contigmalloc_keeps_its_promises),
     cmocka_unit_test(domains_are_respected), cmocka_unit_test(kinds_keep_their_promises),
     cmocka_unit_test(domains_of_all_kinds),
