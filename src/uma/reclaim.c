@@ -203,7 +203,7 @@ due(atomic_u64 *last, uint64_t interval)
 {
 	uint64_t then = atomic_load_relaxed(last), now = machine_now();
 
-	return (now - then >= interval && atomic_cas(last, &then, now));
+	return ((then == 0 || now - then >= interval) && atomic_cas(last, &then, now));
 }
 
 /* From refills that may wait: is it time to look after the working sets or the soft limit? */
