@@ -69,4 +69,4 @@ install: build
 	@meson install -C $(B) --no-rebuild
 
 clean:
-	rm -rf build build-asan build-tsan build-clang build-m32
+	rm -rf build build-asan build-ubsan build-tsan build-clang build-m32

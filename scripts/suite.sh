@@ -1,6 +1,7 @@
 #!/bin/bash
 # suite.sh DIR [MESON_OPTION...]: configure and build DIR, run its tests, count them.
-# Ends with `N passed, N failed` alone on a line. LEVEL=soak runs the long tests instead.
+# Ends with `N passed, N failed` alone on a line. LEVEL=soak runs the long tests instead; SUITES="A B"
+# those suites alone.
 set -euo pipefail
 export LC_ALL=C
 cd "$(dirname "$0")/.."
@@ -29,6 +30,9 @@ export TSAN_OPTIONS=${TSAN_OPTIONS:-halt_on_error=1:second_deadlock_stack=1:die_
 rm -f "$dir"/meson-logs/testlog*
 setup=(--no-suite soak)
 [ "${LEVEL:-test}" = test ] || setup=(--suite "$LEVEL")
+for suite in ${SUITES:-}; do
+    setup+=(--suite "$suite")
+done
 # A time limit is for what hangs; sanitizers and busy machines only slow a test down.
 setup+=(--timeout-multiplier 4)
 meson test -C "$dir" --no-rebuild --num-processes "$(nproc)" --print-errorlogs "${setup[@]}" \

@@ -11,6 +11,7 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/types.h>
 
 #include "lab/oracles/oracles_int.h"
 
@@ -151,16 +152,16 @@ oracle_touch(const void *at, size_t size, bool write)
 
 /* ---- what the compiler calls --------------------------------------------------------------------------- */
 
-#define TOUCH(size)                                      \
-	void __asan_load##size##_noabort(uintptr_t at);  \
-	void __asan_load##size##_noabort(uintptr_t at)   \
-	{                                                \
-		touched(at, size, false);                \
-	}                                                \
-	void __asan_store##size##_noabort(uintptr_t at); \
-	void __asan_store##size##_noabort(uintptr_t at)  \
-	{                                                \
-		touched(at, size, true);                 \
+#define TOUCH(size)                                  \
+	void __asan_load##size##_noabort(void *at);  \
+	void __asan_load##size##_noabort(void *at)   \
+	{                                            \
+		oracle_touch(at, size, false);       \
+	}                                            \
+	void __asan_store##size##_noabort(void *at); \
+	void __asan_store##size##_noabort(void *at)  \
+	{                                            \
+		oracle_touch(at, size, true);        \
 	}
 
 #ifdef LAB_TOUCH
@@ -170,18 +171,18 @@ TOUCH(4)
 TOUCH(8)
 TOUCH(16)
 
-void __asan_loadN_noabort(uintptr_t at, size_t size);
+void __asan_loadN_noabort(void *at, ssize_t size);
 void
-__asan_loadN_noabort(uintptr_t at, size_t size)
+__asan_loadN_noabort(void *at, ssize_t size)
 {
-	touched(at, size, false);
+	oracle_touch(at, (size_t)size, false);
 }
 
-void __asan_storeN_noabort(uintptr_t at, size_t size);
+void __asan_storeN_noabort(void *at, ssize_t size);
 void
-__asan_storeN_noabort(uintptr_t at, size_t size)
+__asan_storeN_noabort(void *at, ssize_t size)
 {
-	touched(at, size, true);
+	oracle_touch(at, (size_t)size, true);
 }
 
 void __asan_handle_no_return(void);
