@@ -14,7 +14,7 @@
 #include "uma/uma_int.h"
 
 CORE_STATE
-static bool warnings_off; /* for all zones; atomic */
+static uint32_t warnings_off; /* for all zones; atomic */
 
 void
 zone_wait_begin(struct uma_zone *zone)
@@ -41,7 +41,7 @@ zone_empty(struct uma_zone *zone)
 bool
 uma_set_warnings(bool on)
 {
-	return (!atomic_exchange(&warnings_off, !on));
+	return (atomic_exchange(&warnings_off, on ? 0u : 1u) == 0);
 }
 
 /* The zone is at its limit: say so and act on it, at most every UMA_WARN_INTERVAL. No lock held. */
