@@ -8,6 +8,7 @@
  * not makes one. No lock is held across import, release,
  * reclaim, a tag allocation that may leave slabs, or a tag's way back.
  */
+#include "uma/fast.h"
 #include "vmem/hash.h"
 
 /* ---- allocate --------------------------------------------------------------------------------------- */
@@ -382,30 +383,47 @@ alloc_checked(vmem_t *vm, vmem_size_t size, int flags, bool no_cache, vmem_addr_
 	return (0);
 }
 
-/* A request with flags that check_common() has nothing to say about, and that may empty a cache. */
+/*
+ * Flags that check_common() has nothing to say about, of a request that may empty a cache: M_FIRSTFIT or
+ * M_BESTFIT, with M_NOWAIT or M_WAITOK, and nothing else. Each pair are neighbouring bits, so that the lower
+ * two and what is added to them tell it. Other good ones take the long way to the same caches.
+ */
+#define SIMPLE ((unsigned)(M_FIRSTFIT | M_NOWAIT))
+_Static_assert(M_BESTFIT == 2 * M_FIRSTFIT && M_WAITOK == 2 * M_NOWAIT, "neighbours");
+
 static inline bool
 simple_flags(unsigned flags)
 {
-	unsigned how = flags & (M_NOWAIT | M_WAITOK | M_USE_RESERVE | M_NOVM);
-
-	return (is_pow2(flags & M_VMEM_POLICY) && (how == M_NOWAIT || how == M_WAITOK));
+	return (((flags - SIMPLE) & ~SIMPLE) == 0);
 }
 
 /*
- * Cached sizes come from their zone with nothing before and after. Whatever is not so simple takes the
- * long way.
+ * Cached sizes come from their zone with nothing before and after: this CPU's cache first, and from
+ * there on out of line, so that the common path saves no register. Whatever is not so simple, and all of the
+ * debug shape (qcache_fast), takes the long way.
  */
+static NOINLINE int
+alloc_cached(vmem_t *vm, vmem_size_t size, int flags, vmem_addr_t *addrp)
+{
+	/* Not with M_WAITOK: UMA would wait for ever on an arena that has address 0 alone (R23). */
+	void *item = uma_zalloc(qcache_of(vm, size)->zone, M_NOWAIT);
+
+	if (unlikely(item == NULL))
+		return (alloc_checked(vm, size, flags, true, addrp));
+	*addrp = (vmem_addr_t)item;
+	return (0);
+}
+
 int
 vmem_alloc(vmem_t *vm, vmem_size_t size, int flags, vmem_addr_t *addrp)
 {
 	void *item;
 
-	if (size - 1 >= vm->qcache_max || unlikely(core_debug || !simple_flags((unsigned)flags)))
+	if (size - 1 >= vm->qcache_fast || unlikely(!simple_flags((unsigned)flags)))
 		return (alloc_checked(vm, size, flags, false, addrp));
-	/* Not with M_WAITOK: UMA would wait for ever on an arena that has address 0 alone (R23). */
-	item = uma_zalloc(qcache_of(vm, size)->zone, M_NOWAIT);
+	item = uma_zalloc_fast(vm->cached[(size - 1) >> vm->qcache_shift]);
 	if (unlikely(item == NULL))
-		return (alloc_checked(vm, size, flags, true, addrp));
+		return (alloc_cached(vm, size, flags, addrp));
 	*addrp = (vmem_addr_t)item;
 	return (0);
 }
@@ -466,15 +484,23 @@ vmem_xfree(vmem_t *vm, vmem_addr_t addr, vmem_size_t size)
 	vmem_give(vm, addr, size, false);
 }
 
-/* While anybody waits the zone keeps nothing and hands what it gets to vmem_give(). */
-void
-vmem_free(vmem_t *vm, vmem_addr_t addr, vmem_size_t size)
+static NOINLINE void
+free_checked(vmem_t *vm, vmem_addr_t addr, vmem_size_t size)
 {
-	if (unlikely(!belongs_to_qcache(vm, addr, size))) {
+	if (!belongs_to_qcache(vm, addr, size)) {
 		vmem_give(vm, addr, size, true);
 		return;
 	}
 	if (unlikely(core_debug))
 		check_cached(vm, addr, size, true);
 	uma_zfree(qcache_of(vm, size)->zone, (void *)addr);
+}
+
+/* While anybody waits the zone keeps nothing and hands what it gets to vmem_give(). */
+void
+vmem_free(vmem_t *vm, vmem_addr_t addr, vmem_size_t size)
+{
+	if (size - 1 >= vm->qcache_fast || unlikely(addr < VMEM_ADDR_QCACHE_MIN) ||
+	    unlikely(!uma_zfree_fast(vm->cached[(size - 1) >> vm->qcache_shift], (void *)addr)))
+		free_checked(vm, addr, size);
 }

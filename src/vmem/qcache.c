@@ -66,10 +66,13 @@ qcache_create(vmem_t *vm, vmem_size_t qcache_max)
 		core_snprintf(qc->name, sizeof(qc->name), "%s-%zu", vm->name, (size_t)qc->size);
 		qc->zone = uma_zcache_create(qc->name, (int)MIN(qc->size, INT32_MAX), NULL, NULL,
 		    NULL, NULL, qcache_import, qcache_release, qc, 0);
+		vm->cached[i] = qc->zone;
 	}
 	mtx_lock(&vmem_arenas_lock);
 	vm->nqcache = (uint8_t)n;
 	vm->qcache_max = n << vm->quantum_shift;
+	vm->qcache_fast = core_debug ? 0 : vm->qcache_max;
+	vm->qcache_shift = vm->quantum_shift;
 	if (waiting > 0)
 		announce(vm, true);
 	mtx_unlock(&vmem_arenas_lock);
@@ -84,7 +87,7 @@ qcache_destroy(vmem_t *vm)
 	if (waiting > 0)
 		announce(vm, false);
 	vm->nqcache = 0;
-	vm->qcache_max = 0;
+	vm->qcache_max = vm->qcache_fast = 0;
 	mtx_unlock(&vmem_arenas_lock);
 	for (unsigned i = 0; i < n; i++)
 		uma_zdestroy(vm->qcache[i].zone);

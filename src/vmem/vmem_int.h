@@ -107,7 +107,7 @@ struct table {
 /* ---- the arena -------------------------------------------------------------------------------------------- */
 
 struct quantum_cache {
-	uma_zone_t zone;
+	uma_zone_t zone; /* also in vm->cached */
 	vmem_t *vm;
 	vmem_size_t size;
 	char name[VMEM_NAME_MAX + 16];
@@ -166,6 +166,11 @@ struct vmem {
 	vmem_size_t import_quantum;
 	vmem_size_t limit; /* 0: none */
 	vmem_reclaim_t *reclaim;
+
+	/* What vmem_alloc() and vmem_free() of a cached size read, and nobody writes (qcache.c). */
+	vmem_size_t qcache_fast ALIGNED(64); /* qcache_max, or 0 in the debug shape */
+	uint8_t qcache_shift;                /* quantum_shift */
+	uma_zone_t cached[VMEM_QCACHE_MAX];  /* by size in quanta, less one */
 
 	struct vmem_counts counts;
 	struct waitq wait;    /* vmem_wait_lock */
