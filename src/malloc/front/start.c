@@ -20,7 +20,9 @@
 
 static struct machine_lock start_lock;
 static uint64_t starter; /* thread that holds start_lock and starts; 0 = none */
-static bool started;
+/* Every process looks at these: in a page that the loader has written anyway. */
+static bool started __attribute__((section(".data")));
+static uint32_t registered __attribute__((section(".data")));
 
 static struct malloc_type_stats front_stats[COOPER_MAXCPU];
 struct malloc_type front_type[1] = { { "libc", NULL, NULL, MALLOC_TYPE_FRONT } };
@@ -55,14 +57,24 @@ fork_child(void)
 		stats_run_fork_child();
 }
 
-/* Twice would be once too often: the second prepare would wait for the first one's locks. */
+/*
+ * Twice would be once too often: the second prepare would wait for the first one's locks. glibc's
+ * pthread_atfork() is a piece of code in each library that uses it, which tells which library that is;
+ * we are never unloaded.
+ */
+#ifdef __GLIBC__
+int __register_atfork(
+    void (*prepare)(void), void (*parent)(void), void (*child)(void), void *library);
+#define FORK_REGISTER(...) __register_atfork(__VA_ARGS__, NULL)
+#else
+#define FORK_REGISTER(...) pthread_atfork(__VA_ARGS__)
+#endif
+
 static void
 fork_register(void)
 {
-	static uint32_t registered;
-
 	if (atomic_exchange(&registered, 1) == 0)
-		(void)pthread_atfork(fork_prepare, fork_parent, fork_child);
+		(void)FORK_REGISTER(fork_prepare, fork_parent, fork_child);
 }
 
 /* ---- start ------------------------------------------------------------------------------------------- */
