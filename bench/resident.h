@@ -32,7 +32,7 @@ resident(void)
 }
 
 /* Each allocator's call that gives back most; the others' are not there. */
-static void
+static inline void
 purge(void)
 {
 	int (*mallctl)(const char *, void *, size_t *, void *, size_t);

@@ -55,6 +55,7 @@ DRIVERS = [
     Driver('driver_trim', 'malloc', ['trim_time', 'trim_left'], shapes=('amd64',), most=2),
     Driver('driver_latency', 'cooper', [f'zone_latency_{how}_{what}' for how in ('quiet', 'draining')
                                         for what in ('p9999', 'worst')], most=3),
+    Driver('driver_limit', 'cooper', ['limit_resident', 'limit_time', 'limit_stall', 'limit_dip'], most=3),
     Driver('driver_lab', 'cooper', ['lab_point'], most=3),
     # On bare i386: sizes, stacks, start-up's memory. The same each time.
     Driver('scripts/footprint.py', 'alone', ['i386_footprint_*', 'i386_stack_*', 'i386_start_*'], ('{source}', '{build}'), most=1),
@@ -102,6 +103,10 @@ BARS = [
     ('threads_purged', 'best', 0.5, '1,000 sleeping threads after the strongest purge, KiB a thread'),
     ('trim_time', 'peer madvise', 2, '512 MiB of free blocks, malloc_trim(), against one madvise of as many bytes'),
     ('trim_left', 'seen', None, 'KiB still resident after it'),
+    ('limit_resident', 'value', 100, 'a limit in bytes (not a cgroup\'s memory.high) is met, 70 % lies in caches: resident after one pass, per cent of it'),
+    ('limit_time', 'seen', None, 'from the limit to the end of the pass, ms'),
+    ('limit_stall', 'seen', None, 'the longest that 1,000 allocations and frees take meanwhile, ms'),
+    ('limit_dip', 'seen', None, 'throughput of the worst 10 ms meanwhile: per cent below the usual'),
     ('zone_latency_draining_p9999', 'seen', None, 'a zone allocation while all caches are drained, 99.99 %, ns'),
     ('zone_latency_draining_worst', 'seen', None, 'the same, worst, ns'),
 ]
