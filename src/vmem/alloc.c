@@ -145,18 +145,12 @@ attempt(vmem_t *vm, struct request *rq, int flags, vmem_addr_t *addrp)
 static int
 attempt_with_tags(vmem_t *vm, struct request *rq, int flags, vmem_addr_t *addrp)
 {
-	struct thread_state *me = machine_thread_state();
-	struct spare_wait w;
+	struct spare_wait w = spare_wait_none();
 	int error;
 
-	me->lacks_tags = NULL;
-	error = attempt(vm, rq, flags, addrp);
-	if (likely(error == 0 || me->lacks_tags == NULL))
-		return (error);
-	spare_wait_begin(&w);
-	while ((error = attempt(vm, rq, flags, addrp)) != 0 && me->lacks_tags != NULL)
-		spare_wait(&w);
-	spare_wait_end(&w);
+	do
+		error = attempt(vm, rq, flags, addrp);
+	while (spare_again(&w, error));
 	return (error);
 }
 

@@ -170,27 +170,33 @@ spare_put_back(vmem_t *vm, struct purse *purse)
 
 /* ---- waiting for tags -------------------------------------------------------------------------------- */
 
-void
-spare_wait_begin(struct spare_wait *w)
-{
-	struct thread_state *me = machine_thread_state();
-
-	w->source = me->lacks_tags;
-	me->lacks_tags = NULL;
-	atomic_add_fetch(&spare_waiters, 1);
-	w->source->wait_begin(w->source, &w->waiter);
-}
-
-void
-spare_wait(struct spare_wait *w)
+struct spare_wait
+spare_wait_none(void)
 {
 	machine_thread_state()->lacks_tags = NULL;
-	w->source->wait(w->source, &w->waiter);
+	return ((struct spare_wait){ .source = NULL });
 }
 
-void
-spare_wait_end(struct spare_wait *w)
+bool
+spare_again(struct spare_wait *w, int error)
 {
-	w->source->wait_end(w->source, &w->waiter);
-	atomic_fetch_sub(&spare_waiters, 1);
+	struct thread_state *me = machine_thread_state();
+	struct tag_source *lacking = me->lacks_tags;
+
+	/* Who is importing leaves it said: his child's attempt, which fails for it, waits. */
+	if (error == 0 || lacking == NULL || me->importing != 0) {
+		if (w->source != NULL) {
+			w->source->wait_end(w->source, &w->waiter);
+			atomic_fetch_sub(&spare_waiters, 1);
+		}
+		return (false);
+	}
+	me->lacks_tags = NULL;
+	if (w->source == NULL) {
+		w->source = lacking;
+		atomic_add_fetch(&spare_waiters, 1);
+		lacking->wait_begin(lacking, &w->waiter);
+	} else
+		w->source->wait(w->source, &w->waiter);
+	return (true);
 }

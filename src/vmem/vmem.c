@@ -201,18 +201,12 @@ try_add(vmem_t *vm, vmem_addr_t addr, vmem_size_t size, int flags)
 static int
 add_with_tags(vmem_t *vm, vmem_addr_t addr, vmem_size_t size, int flags)
 {
-	struct thread_state *me = machine_thread_state();
-	struct spare_wait w;
+	struct spare_wait w = spare_wait_none();
 	int error;
 
-	me->lacks_tags = NULL;
-	error = try_add(vm, addr, size, flags);
-	if (error != COOPER_ENOMEM || me->lacks_tags == NULL || me->importing != 0)
-		return (error);
-	spare_wait_begin(&w);
-	while ((error = try_add(vm, addr, size, flags)) == COOPER_ENOMEM)
-		spare_wait(&w);
-	spare_wait_end(&w);
+	do
+		error = try_add(vm, addr, size, flags);
+	while (spare_again(&w, error));
 	return (error);
 }
 

@@ -366,16 +366,23 @@ spare_tell(vmem_t *vm)
 }
 
 /*
- * An attempt that may wait failed, and machine_thread_state()->lacks_tags names the source that had none:
- * begin, and then wait before each further attempt for as long as it fails for that. Nothing is held.
+ * Attempts that may wait until one does not fail for want of tags (machine_thread_state()->lacks_tags names
+ * the source that had none then):
+ *
+ *	w = spare_wait_none();
+ *	do
+ *		error = attempt();
+ *	while (spare_again(&w, error));
+ *
+ * The second begins when this thread is on its source's list, and each further one after a wait there.
+ * Who is importing does not wait: his child does. Nothing is held.
  */
 struct spare_wait {
-	struct tag_source *source;
+	struct tag_source *source; /* NULL: not waiting yet */
 	struct tag_waiter waiter;
 };
-void spare_wait_begin(struct spare_wait *w);
-void spare_wait(struct spare_wait *w);
-void spare_wait_end(struct spare_wait *w);
+struct spare_wait spare_wait_none(void);
+bool spare_again(struct spare_wait *w, int error);
 extern uint32_t
     spare_waiters; /* requests that do; whoever leaves tags in an arena looks, under its lock */
 
