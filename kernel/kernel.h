@@ -9,21 +9,23 @@
 #include <stdint.h>
 #include "machine/machine.h"
 
-/* A suite of tests; found through the section (suite.c). */
+/* A suite of tests. */
 struct machine_shape;
 struct kernel_suite {
 	const char *name;
 	int (*start)(const struct machine_shape *shape, const char **why);
 	int (*main)(int argc, char **argv);
 };
+extern const struct kernel_suite kernel_suite_table[]; /* suite.c; the last has no name */
 
 bool kernel_heap_start(size_t bytes); /* before the machine is started */
 char *kernel_heap_top(void);          /* behind it nothing is in use */
 char *kernel_heap_end(void);
-int kernel_suites(void); /* all tests; 0 if none failed */
-int kernel_tables(void); /* some life, and all tables */
-int kernel_build(void);  /* the kernel-build trace */
-int kernel_hang(void);   /* does not return: the watchdog ends it */
+int kernel_suites(void);   /* all tests; 0 if none failed */
+int kernel_tables(void);   /* some life, and all tables */
+int kernel_build(void);    /* the kernel-build trace */
+int kernel_hang(void);     /* does not return: the watchdog ends it */
+int kernel_overflow(void); /* nor does this: a thread leaves its stack */
 void kernel_print_tables(void);
 
 /* Stop the machine with the chain of who waits for what when nobody has advanced for so long. */

@@ -5,6 +5,7 @@
  *	run=tests      the unit tests of the core; suite=NAME,NAME some of them; verbose
  *	run=build      the kernel-build trace on all CPUs, with the page daemon
  *	run=hang       threads that wait for each other, for the watchdog to find
+ *	run=overflow   a thread that leaves its stack
  *	fault=NAME     put a bug of lab/faults.def back (images with -lab in their name)
  *	watchdog=N     seconds without progress after which the machine says why and stops
  *	cpus= domains= mem= kva= debug nodmap nodaemon: the shape (src/machine/x86/start.c)
@@ -82,6 +83,8 @@ kernel_main(void)
 		failed = kernel_build();
 	else if (option_is("run", "hang", false))
 		failed = kernel_hang();
+	else if (option_is("run", "overflow", false))
+		failed = kernel_overflow();
 	else if (option_is("run", "tables", true))
 		failed = kernel_tables();
 	else {

@@ -1,13 +1,14 @@
 /*
- * Compiled once for each suite: its entry in the image's table of suites. Elsewhere a suite is a
- * program; so its main() is what runs it, under another name.
+ * The image's table of suites. Elsewhere a suite is a program: here its main() and its harness_start() have
+ * its name behind theirs (kernel/meson.build), and KERNEL_SUITES is all names, each as SUITE(name).
  */
-#include "harness.h"
 #include "kernel.h"
 
-int main(int argc, char **argv);
+#define SUITE(name)                                                                    \
+	int harness_start_##name(const struct machine_shape *shape, const char **why); \
+	int suite_main_##name(int argc, char **argv);
+KERNEL_SUITES
+#undef SUITE
 
-static const struct kernel_suite suite = { SUITE_NAME, harness_start, main };
-/* Pointers, since those have no gaps between them. */
-__attribute__((section("kernel_suites"), used)) static const struct kernel_suite *const entry =
-    &suite;
+#define SUITE(name) { #name, harness_start_##name, suite_main_##name },
+const struct kernel_suite kernel_suite_table[] = { KERNEL_SUITES{ NULL, NULL, NULL } };

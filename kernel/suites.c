@@ -12,8 +12,6 @@
 #include "harness.h"
 #include "kernel.h"
 
-extern const struct kernel_suite *const __start_kernel_suites[], *const __stop_kernel_suites[];
-
 static void *leave[5], *leave_suite[5]; /* of __builtin_setjmp */
 static const void *runner;              /* the thread that may use it */
 static const char *test_name;
@@ -151,10 +149,9 @@ kernel_suites(void)
 		printf("tests: too little memory for the tests' own\n");
 		return (1);
 	}
-	for (const struct kernel_suite *const *s = __start_kernel_suites; s < __stop_kernel_suites;
-	     s++)
-		if (wanted(*s, x86_option("suite")))
-			run_suite(*s);
+	for (const struct kernel_suite *s = kernel_suite_table; s->name != NULL; s++)
+		if (wanted(s, x86_option("suite")))
+			run_suite(s);
 	printf("tests: %u passed, %u failed\n", passed, failed);
 	return (passed > 0 && failed == 0 ? 0 : 1);
 }

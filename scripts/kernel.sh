@@ -68,21 +68,38 @@ boot_by_another_loader()
     fi
 }
 
-# spawn CPUS COMMAND...: as many at a time as their CPUs fit in ours, whoever has more than those alone: a
-# machine whose spinning CPUs have to share ours takes ten times as long.
-busy=0
-declare -A cpus_of
+# spawn CPUS COMMAND...: put it on the list; run_all runs it. As many at a time as their CPUs fit in ours, the
+# first of the list that fits; whoever has more than those alone: a machine whose spinning CPUs have to share
+# ours takes ten times as long.
+jobs=() weights=()
 spawn()
 {
-    local cpus=$(($1 < width ? $1 : width)) pid
+    weights+=($(($1 < width ? $1 : width)))
     shift
-    while [ $((busy + cpus)) -gt "$width" ]; do
-        wait -n -p pid
-        busy=$((busy - cpus_of[$pid]))
+    jobs+=("$(printf '%q ' "$@")")
+}
+
+run_all()
+{
+    local free=$width pid i started
+    local -A cpus_of
+    while [ ${#jobs[@]} -gt 0 ]; do
+        started=
+        for i in "${!jobs[@]}"; do
+            [ "${weights[i]}" -le "$free" ] || continue
+            eval "${jobs[i]}" &
+            cpus_of[$!]=${weights[i]}
+            free=$((free - weights[i]))
+            unset 'jobs[i]' 'weights[i]'
+            started=yes
+            break
+        done
+        if [ -z "$started" ]; then
+            wait -n -p pid
+            free=$((free + cpus_of[$pid]))
+        fi
     done
-    "$@" &
-    cpus_of[$!]=$cpus
-    busy=$((busy + cpus))
+    wait
 }
 
 # spawn_boot NAME IMAGE CPUS ...: what boot() takes.
@@ -134,6 +151,7 @@ for image in i386 amd64; do
         run=tests suite="$threads" watchdog=60
     spawn_boot "hole-$image" $image 1 64 33 '^hole: none of [0-9]+ pages' hole=32M,8M
     spawn_boot "hang-$image" $image 2 64 35 '^  thread .* sleeps on "one address"' run=hang watchdog=2
+    spawn_boot "overflow-$image" $image 2 64 35 'stack overflow: thread deep at' run=overflow
     spawn_boot "touch-$image" $image 2 64 35 'page fault: write of .* free in arena' touch
     spawn_boot "overrun-$image" $image 2 64 35 'page fault: write of .* zone "objects"' overrun nodmap
     spawn_boot "line-$image" $image 1 64 35 "cannot start: the loader's line is longer" "$(printf '%01024d' 0)"
@@ -143,7 +161,7 @@ for image in i386 amd64; do
     spawn_boot "kva-$image" $image 1 64 35 'cannot start: kva_size 131072: too small for the tag reserve' \
         kva=128K nodmap
 done
-wait
+run_all
 
 echo "What a machine says, $build/kernel/tables-i386-2.log:"
 tr -d '\r' <"$build/kernel/tables-i386-2.log"

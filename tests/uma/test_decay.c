@@ -7,6 +7,7 @@
 #include <string.h>
 #include <cooper/cooper.h>
 #include "many.h"
+#include "zones.h"
 
 static unsigned long
 dirty_pages(void)
@@ -34,8 +35,8 @@ what_a_period_did_not_want_goes(void **state)
 	(void)state;
 	machine_bind(0);
 	decay_round();
-	fill(z, 10000);
-	give_back(z, 10000);
+	many_fill(z, 10000);
+	many_give_back(z, 10000);
 	st = stat_of(z);
 	pages = st.keg_pages;
 	assert_true(st.cached_depot > 5000);
@@ -61,12 +62,12 @@ what_is_wanted_stays(void **state)
 
 	(void)state;
 	machine_bind(0);
-	fill(z, 10000);
-	give_back(z, 10000);
+	many_fill(z, 10000);
+	many_give_back(z, 10000);
 	decay_round();
 	for (unsigned i = 0; i < 5; i++) {
-		fill(z, 6000);
-		give_back(z, 6000);
+		many_fill(z, 6000);
+		many_give_back(z, 6000);
 		decay_round();
 	}
 	assert_in_range(stat_of(z).cached_depot, 4000, 7000);
@@ -95,8 +96,8 @@ requests_give_back(void **state)
 	uma_zone_t other = uma_zcreate("busy", 64, NULL, NULL, NULL, NULL, 7, 0);
 
 	(void)state;
-	fill(z, 10000);
-	give_back(z, 10000);
+	many_fill(z, 10000);
+	many_give_back(z, 10000);
 	assert_true(stat_of(z).cached_depot > 5000);
 	assert_int_equal(cooper_set_decay(1), -1);
 	/* Nobody touches the zone any more: another's requests are enough. It ends, or the test does. */
@@ -115,8 +116,8 @@ never_is_never(void **state)
 	uint64_t cached;
 
 	(void)state;
-	fill(z, 5000);
-	give_back(z, 5000);
+	many_fill(z, 5000);
+	many_give_back(z, 5000);
 	cached = stat_of(z).cached_depot;
 	(void)cooper_set_decay(-1);
 	for (unsigned i = 0; i < 200; i++)
@@ -133,8 +134,8 @@ zero_is_at_once(void **state)
 
 	(void)state;
 	(void)cooper_set_decay(0);
-	fill(z, 10000);
-	give_back(z, 10000);
+	many_fill(z, 10000);
+	many_give_back(z, 10000);
 	st = stat_of(z);
 	(void)cooper_set_decay(-1);
 	assert_true(st.cached_depot <= 2 * st.bucket_size); /* the last bucket may be on its way */
@@ -171,11 +172,11 @@ callbacks_wait_for_who_may_sleep(void **state)
 	uma_zone_t z = uma_zcreate("fini", 2048, NULL, NULL, no_init, count_fini, 7, 0);
 
 	(void)state;
-	fill(z, 4000);
-	give_back(z, 4000);
+	many_fill(z, 4000);
+	many_give_back(z, 4000);
 	uma_zone_reclaim(z, UMA_RECLAIM_DRAIN_CPU);
-	fill(z, 4000);
-	give_back(z, 4000);
+	many_fill(z, 4000);
+	many_give_back(z, 4000);
 	finis = 0;
 	assert_false(zone_calls_nobody(z));
 	(void)cooper_set_decay(1);
@@ -245,9 +246,9 @@ the_sum_is_a_bound(void **state)
 
 	(void)state;
 	for (unsigned i = 1; i <= 5; i++) {
-		fill(z, 2000 * i);
+		many_fill(z, 2000 * i);
 		assert_true(really_cached() <= cooper_cached());
-		give_back(z, 2000 * i);
+		many_give_back(z, 2000 * i);
 		assert_true(really_cached() <= cooper_cached());
 		uma_zone_reclaim(z, (int)(1 + i % 3));
 		assert_true(really_cached() <= cooper_cached());
@@ -353,8 +354,8 @@ a_reserve_is_above_the_ceiling(void **state)
 	uma_prealloc(z, 200);
 	(void)cooper_set_ceiling(0);
 	assert_true(stat_of(z).keg_free_items >= 100);
-	fill(z, 300);
-	give_back(z, 300);
+	many_fill(z, 300);
+	many_give_back(z, 300);
 	assert_true(stat_of(z).keg_free_items >= 100);
 	(void)cooper_set_ceiling(~0ul);
 	uma_zdestroy(z);

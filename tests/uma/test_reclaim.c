@@ -3,6 +3,7 @@
  */
 #include <string.h>
 #include "many.h"
+#include "zones.h"
 
 /* ---- what is taken ------------------------------------------------------------------------------- */
 
@@ -13,8 +14,8 @@ drain_and_drain_cpu(void **state)
 	struct uma_zone_stat st;
 
 	(void)state;
-	fill(z, 5000);
-	give_back(z, 5000);
+	many_fill(z, 5000);
+	many_give_back(z, 5000);
 	st = stat_of(z);
 	assert_true(st.cached_depot > 0 && st.cached_cpu > 0);
 	uma_zone_reclaim(z, UMA_RECLAIM_DRAIN);
@@ -36,9 +37,9 @@ R18_frees_are_no_working_set(void **state)
 
 	(void)state;
 	machine_bind(0);
-	fill(z, 10000);
+	many_fill(z, 10000);
 	uma_zone_reclaim(z, UMA_RECLAIM_TRIM);
-	give_back(z, 10000);
+	many_give_back(z, 10000);
 	assert_true(stat_of(z).cached_depot > 8000);
 	uma_zone_reclaim(z, UMA_RECLAIM_TRIM);
 	assert_true(stat_of(z).cached_depot < 1000);
@@ -55,11 +56,11 @@ trim_keeps_the_working_set(void **state)
 
 	(void)state;
 	machine_bind(0);
-	fill(z, 10000);
-	give_back(z, 10000);
+	many_fill(z, 10000);
+	many_give_back(z, 10000);
 	for (unsigned i = 0; i < 3; i++) {
-		fill(z, 3000);
-		give_back(z, 3000);
+		many_fill(z, 3000);
+		many_give_back(z, 3000);
 	}
 	uma_zone_reclaim(z, UMA_RECLAIM_TRIM);
 	st = stat_of(z);
@@ -80,8 +81,8 @@ idle_caches_shrink(void **state)
 	struct uma_zone_stat before, after;
 
 	(void)state;
-	fill(z, 10000);
-	give_back(z, 10000);
+	many_fill(z, 10000);
+	many_give_back(z, 10000);
 	before = stat_of(z);
 	for (unsigned i = 0; i < 2000; i++)
 		uma_timeout();
@@ -99,10 +100,10 @@ R31_domain_drain_of_round_robin(void **state)
 
 	(void)state;
 	NEED(uma_ndomains > 1);
-	fill(z, 2000);
+	many_fill(z, 2000);
 	for (unsigned d = 0; d < uma_ndomains; d++)
 		assert_true(z->keg->domain[d].pages > 0);
-	give_back(z, 2000);
+	many_give_back(z, 2000);
 	uma_zone_reclaim_domain(z, UMA_RECLAIM_DRAIN_CPU, 1);
 	assert_int_equal(stat_of(z).cached_depot, 0);
 	assert_int_equal(z->keg->domain[1].pages, 0);
@@ -113,10 +114,10 @@ R31_domain_drain_of_round_robin(void **state)
 	/* First-touch: both of the one. */
 	z = uma_zcreate("ft", 1000, NULL, NULL, NULL, NULL, 7, UMA_ZONE_FIRSTTOUCH);
 	for (unsigned d = 0; d < uma_ndomains; d++)
-		item[d] = uma_zalloc_domain(z, NULL, (int)d, M_WAITOK);
+		many_item[d] = uma_zalloc_domain(z, NULL, (int)d, M_WAITOK);
 	for (unsigned d = 0; d < uma_ndomains; d++) {
-		assert_int_equal(page_of_va((vm_offset_t)item[d])->domain, d);
-		uma_zfree(z, item[d]);
+		assert_int_equal(page_of_va((vm_offset_t)many_item[d])->domain, d);
+		uma_zfree(z, many_item[d]);
 	}
 	uma_zone_reclaim(z, UMA_RECLAIM_DRAIN_CPU);
 	for (unsigned d = 0; d < uma_ndomains; d++)
@@ -210,8 +211,8 @@ H6_callbacks_run_without_locks(void **state)
 	helper = uma_zcreate("helper", 64, NULL, NULL, NULL, NULL, 7, 0);
 	z = uma_zcreate("sleepy", 64, NULL, NULL, plain_init, sleepy_fini, 7, 0);
 	sleepy = 0;
-	fill(z, 500);
-	give_back(z, 500);
+	many_fill(z, 500);
+	many_give_back(z, 500);
 	uma_reclaim(UMA_RECLAIM_DRAIN_CPU);
 	assert_true(sleepy >= 500);
 	uma_zdestroy(z);
@@ -241,14 +242,14 @@ soft_limit_starts_a_pass(void **state)
 	(void)state;
 	handled = 0;
 	lowmem_register(&h);
-	fill(z, 1000);
-	give_back(z, 1000);
+	many_fill(z, 1000);
+	many_give_back(z, 1000);
 	assert_int_equal(handled, 0);
 	uma_set_limit(uma_size() - 100 * PAGE_SIZE);
 	assert_true(uma_avail() < 0);
-	fill(z, 1200);
+	many_fill(z, 1200);
 	assert_true(handled >= 1);
-	give_back(z, 1200);
+	many_give_back(z, 1200);
 	uma_set_limit(0);
 	assert_true(uma_avail() > 0);
 	lowmem_unregister(&h);
@@ -264,8 +265,8 @@ shortage_empties_caches_and_stops_buckets(void **state)
 	unsigned long pages;
 
 	(void)state;
-	fill(z, 500);
-	give_back(z, 500);
+	many_fill(z, 500);
+	many_give_back(z, 500);
 	pages = pages_out();
 	page_daemon_pass(-1, PRESSURE_SEVERE);
 	assert_true(pages_out() + 400 < pages);

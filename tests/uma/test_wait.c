@@ -54,7 +54,7 @@ static void
 an_item_that_comes_back_ends_the_wait(void **state)
 {
 	static const uint32_t kinds[] = { UMA_ZONE_NOBUCKET, 0 };
-	static void *item[1 << 20];
+	static void *item[1 << 15];
 	struct side_thread *t;
 	struct vm_page *first = NULL, *m;
 	struct page_domain_stat st;

@@ -29,7 +29,7 @@ uint32_t arch_ticket, arch_wanted; /* start.S: who comes first is CPU 1 */
 
 static char double_fault_stack[X86_MAXCPU][4096] ALIGNED(16);
 #define NDEVICES \
-	1 /* the last pages below ARCH_BASE + ARCH_LOW_SIZE; two before them are temporary */
+	1 /* the last pages below ARCH_BASE + ARCH_LOW_SIZE; those before them are temporary */
 static unsigned ndevices;
 
 /* ---- tables ----------------------------------------------------------------------------------------- */
@@ -103,15 +103,28 @@ x86_map_device(vm_paddr_t pa)
 	return ((volatile void *)va);
 }
 
+#define TEMPORARY (LOW_PAGES - NDEVICES - X86_TEMPORARY)
+
 void *
 x86_map_temporary(unsigned slot, vm_paddr_t pa)
 {
-	unsigned page = LOW_PAGES - NDEVICES - 2 + slot;
-	vm_offset_t va = ARCH_BASE + ptoa(page);
+	arch_low_table[TEMPORARY + slot] = (pte_t)pa | PTE_VALID | PTE_WRITE;
+	return ((void *)(ARCH_BASE + ptoa(TEMPORARY + slot)));
+}
 
-	arch_low_table[page] = (pte_t)pa | PTE_VALID | PTE_WRITE;
+void
+x86_forget_temporary(void)
+{
+	for (unsigned i = 0; i < X86_TEMPORARY; i++)
+		arch_low_table[TEMPORARY + i] = 0;
+	write_cr3(read_cr3());
+}
+
+void
+arch_unmap_low(vm_offset_t va)
+{
+	arch_low_table[atop(va - ARCH_BASE)] = 0;
 	invlpg(va);
-	return ((void *)va);
 }
 
 /* ---- descriptors -------------------------------------------------------------------------------------- */

@@ -31,8 +31,9 @@ arch_low(uint32_t pa)
 	return ((void *)(ARCH_BASE + pa));
 }
 
-void arch_map_low(vm_paddr_t end); /* [0, end) at ARCH_BASE, and nothing else below the window */
-void arch_unmap_window(void);      /* and the direct map */
+void arch_map_low(vm_paddr_t end);   /* [0, end) at ARCH_BASE, and nothing else below the window */
+void arch_unmap_low(vm_offset_t va); /* a page of those; on this CPU */
+void arch_unmap_window(void);        /* and the direct map */
 volatile pte_t *arch_map_window(vm_offset_t va, vm_size_t size); /* NULL: out of boot memory */
 bool arch_map_direct(vm_paddr_t end);                            /* false: likewise */
 void arch_cpu_load(struct cpu *cpu);
@@ -49,6 +50,12 @@ struct trap_frame {
 	uint64_t vector, error;
 	uint64_t pc, cs, flags, rsp, ss;
 };
+static inline uintptr_t
+arch_stack_pointer(const struct trap_frame *f)
+{
+	return (f->rsp);
+}
+
 void arch_print_registers(const struct trap_frame *f);
 
 struct arch_gate {

@@ -13,6 +13,7 @@
 #define LOW_PAGES          (ARCH_LOW_SIZE / 4096)
 #define DESCRIPTOR_CODE    0x00cf9a000000ffffull
 #define DESCRIPTOR_DATA    0x00cf92000000ffffull
+#define DESCRIPTOR_TASK    0x0000890000000000ull
 
 pte_t arch_directory[1024] ALIGNED(4096);
 pte_t arch_low_table[LOW_PAGES] ALIGNED(4096);
@@ -21,7 +22,7 @@ uint32_t arch_arrived;
 uint32_t arch_ticket, arch_wanted; /* start.S: who comes first is CPU 1 */
 
 #define NDEVICES \
-	1 /* the last pages below ARCH_BASE + ARCH_LOW_SIZE; two before them are temporary */
+	1 /* the last pages below ARCH_BASE + ARCH_LOW_SIZE; those before them are temporary */
 static unsigned ndevices;
 
 /* ---- tables ----------------------------------------------------------------------------------------- */
@@ -77,15 +78,83 @@ x86_map_device(vm_paddr_t pa)
 	return ((volatile void *)va);
 }
 
+#define TEMPORARY (LOW_PAGES - NDEVICES - X86_TEMPORARY)
+
 void *
 x86_map_temporary(unsigned slot, vm_paddr_t pa)
 {
-	unsigned page = LOW_PAGES - NDEVICES - 2 + slot;
-	vm_offset_t va = ARCH_BASE + ptoa(page);
+	arch_low_table[TEMPORARY + slot] = (pte_t)pa | PTE_VALID | PTE_WRITE;
+	return ((void *)(ARCH_BASE + ptoa(TEMPORARY + slot)));
+}
 
-	arch_low_table[page] = (pte_t)pa | PTE_VALID | PTE_WRITE;
+void
+x86_forget_temporary(void)
+{
+	for (unsigned i = 0; i < X86_TEMPORARY; i++)
+		arch_low_table[TEMPORARY + i] = 0;
+	write_cr3(read_cr3());
+}
+
+void
+arch_unmap_low(vm_offset_t va)
+{
+	arch_low_table[atop(va - ARCH_BASE)] = 0;
 	invlpg(va);
-	return ((void *)va);
+}
+
+/* ---- double faults: the processor leaves what ran in cpu->tss and goes over to this task --------------- */
+
+/* A task segment as the processor has it; cpu->tss is one, too. */
+struct task {
+	uint32_t link, stacks[6], cr3;
+	uint32_t eip, eflags, eax, ecx, edx, ebx, esp, ebp, esi, edi;
+	uint32_t es, cs, ss, ds, fs, gs, ldt, io;
+};
+static struct task double_fault_task[X86_MAXCPU] ALIGNED(128); /* not across pages */
+static char double_fault_stack[X86_MAXCPU][4096] ALIGNED(16);
+
+/* What a trap would have left, of what ran; it is not gone back to. */
+static void
+double_fault(void)
+{
+	const struct task *t = (const void *)x86_this_cpu()->tss;
+	struct trap_frame f = { t->edi, t->esi, t->ebp, t->esp - ARCH_PUSHED, t->ebx, t->edx,
+		t->ecx, t->eax, ARCH_DOUBLE_FAULT, 0, t->eip, t->cs, t->eflags };
+
+	x86_trap(&f);
+}
+
+static uint64_t
+task_descriptor(const void *task)
+{
+	uint64_t base = (uintptr_t)task;
+
+	return (DESCRIPTOR_TASK | (sizeof(struct task) - 1) | (base & 0xffffff) << 16 |
+		(base >> 24) << 56);
+}
+
+static void
+load_tasks(struct cpu *cpu)
+{
+	struct task *t = &double_fault_task[cpu->index];
+
+	*t = (struct task){
+		.cr3 = (uint32_t)ARCH_PHYS(arch_directory),
+		.eip = (uint32_t)double_fault,
+		.eflags = 2,
+		.esp = (uint32_t)(&double_fault_stack[cpu->index] + 1),
+		.cs = 0x08,
+		.ss = 0x10,
+		.ds = 0x10,
+		.es = 0x10,
+		.gs = 0x10,
+		.fs = 0x18,
+		.io = sizeof(*t) << 16,
+	};
+	((struct task *)(void *)cpu->tss)->io = sizeof(*t) << 16;
+	cpu->gdt[4] = task_descriptor(cpu->tss);
+	cpu->gdt[ARCH_DOUBLE_FAULT_TASK / 8] = task_descriptor(t);
+	__asm__ volatile("ltr %w0" : : "r"(0x20));
 }
 
 /* ---- descriptors: code, data, and a data segment that is this CPU's area ------------------------------ */
@@ -112,6 +181,7 @@ arch_cpu_load(struct cpu *cpu)
 			 :
 			 : "m"(gdtr), "r"(0x10), "r"(0x18)
 			 : "memory");
+	load_tasks(cpu);
 }
 
 void
@@ -120,8 +190,8 @@ arch_print_registers(const struct trap_frame *f)
 	x86_printf("eip %08x  eflags %08x  error %x  cr2 %08lx\n", f->pc, f->flags, f->error,
 	    (unsigned long)read_cr2());
 	x86_printf("eax %08x  ebx %08x  ecx %08x  edx %08x\n", f->eax, f->ebx, f->ecx, f->edx);
-	x86_printf(
-	    "esi %08x  edi %08x  ebp %08x  esp %08x\n", f->esi, f->edi, f->ebp, (uint32_t)(f + 1));
+	x86_printf("esi %08x  edi %08x  ebp %08x  esp %08lx\n", f->esi, f->edi, f->ebp,
+	    (unsigned long)arch_stack_pointer(f));
 }
 
 /* ---- other CPUs ------------------------------------------------------------------------------------------ */

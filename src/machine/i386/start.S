@@ -65,6 +65,9 @@ high:
 
 	.bss
 	.align 4096
+	.skip 4096 /* unmapped once the machine is started */
+	.globl x86_boot_stack
+x86_boot_stack:
 	.skip 16384
 boot_stack_end:
 

@@ -103,7 +103,27 @@ x86_restart(void)
 struct copying {
 	vm_paddr_t at; /* in the copy */
 	bool back;
+	unsigned slot; /* the next that is not used */
 };
+
+/* An emulator takes a string instruction word by word, each a good deal longer than these. */
+static void
+copy_page(void *to, const void *from)
+{
+	unsigned long *t = to;
+	const unsigned long *f = from;
+
+	for (size_t i = 0; i < PAGE_SIZE / sizeof(*t); i += 8) {
+		t[i] = f[i];
+		t[i + 1] = f[i + 1];
+		t[i + 2] = f[i + 2];
+		t[i + 3] = f[i + 3];
+		t[i + 4] = f[i + 4];
+		t[i + 5] = f[i + 5];
+		t[i + 6] = f[i + 6];
+		t[i + 7] = f[i + 7];
+	}
+}
 
 static void
 copy_range(vm_paddr_t start, vm_paddr_t end, void *arg)
@@ -119,12 +139,16 @@ copy_range(vm_paddr_t start, vm_paddr_t end, void *arg)
 		if ((start >= mine && start < mine_end) ||
 		    (x86_in_use != NULL && !x86_in_use(start)))
 			continue;
-		there = x86_map_temporary(0, c->at);
-		here = x86_map_temporary(1, start);
+		if (c->slot == X86_TEMPORARY) {
+			x86_forget_temporary(); /* all at once: forgetting one takes as long as copying it */
+			c->slot = 0;
+		}
+		there = x86_map_temporary(c->slot++, c->at);
+		here = x86_map_temporary(c->slot++, start);
 		if (c->back)
-			memcpy(here, there, PAGE_SIZE);
+			copy_page(here, there);
 		else
-			memcpy(there, here, PAGE_SIZE);
+			copy_page(there, here);
 	}
 }
 
@@ -135,8 +159,9 @@ copy_range(vm_paddr_t start, vm_paddr_t end, void *arg)
 static void
 copy_all(bool back)
 {
-	struct copying c = { keeper->copy, back };
+	struct copying c = { keeper->copy, back, 0 };
 
+	x86_forget_temporary();
 	copy_range(ARCH_PHYS(x86_data_start), ARCH_PHYS(x86_image_end), &c);
 	x86_memory_each(copy_range, &c);
 }

@@ -202,9 +202,10 @@ x86_idle_prepare(struct cpu *cpu)
 	uintptr_t *sp;
 
 	if (idle->stack == 0) {
-		idle->stack = (uintptr_t)x86_memory_keep(X86_STACK);
-		MUST(idle->stack != 0, "no memory for the idle stack of CPU %zu",
-		    (size_t)cpu->index);
+		char *guard = x86_memory_keep(PAGE_SIZE + X86_STACK);
+
+		MUST(guard != NULL, "no memory for the idle stack of CPU %zu", (size_t)cpu->index);
+		idle->stack = (uintptr_t)guard + PAGE_SIZE;
 	}
 	sp = (uintptr_t *)(idle->stack + X86_STACK) - 8;
 	*sp = (uintptr_t)x86_thread_entry;

@@ -18,7 +18,8 @@
 
 #define MAX_RANGES  16
 #define PAGE_RECORD 32 /* bytes of the page array for each page, at most: page.c asserts it */
-#define BOOT_FIXED  ((vm_size_t)768 << 10) /* stacks, zones of zones, per-CPU tables */
+#define BOOT_FIXED  ((vm_size_t)960 << 10) /* stacks, zones of zones, per-CPU tables */
+#define LOW_END     (ARCH_LOW_SIZE - (X86_TEMPORARY + 2) * PAGE_SIZE) /* of image and boot memory */
 
 /* ---- the loader's information (Multiboot 1), as far as we need it ----------------------------------- */
 
@@ -195,6 +196,16 @@ boot_needed(const struct machine_shape *shape)
 			   shape->ncpus * (X86_STACK + 16 * 1024) + 4 * PAGE_SIZE));
 }
 
+/* All of image and boot memory, but the pages below the stacks that outlive a restart. */
+static void
+map_low(vm_paddr_t end)
+{
+	arch_map_low(end);
+	arch_unmap_low((vm_offset_t)x86_boot_stack - PAGE_SIZE);
+	for (unsigned i = 0; i < x86_ncpus; i++)
+		arch_unmap_low(x86_cpus[i].idle.stack - PAGE_SIZE);
+}
+
 /* The first range must hold it: boot memory follows the image and what is kept. */
 static int
 boot_start_memory(const struct machine_shape *shape, const char **why)
@@ -203,11 +214,12 @@ boot_start_memory(const struct machine_shape *shape, const char **why)
 	struct range *first = &map.range[0];
 
 	if (first->start != ARCH_PHYS(x86_image_end) ||
-	    ARCH_PHYS(kept_end) + bytes > MIN(first->end, ARCH_LOW_SIZE - 4 * PAGE_SIZE)) {
+	    ARCH_PHYS(kept_end) + bytes > MIN(first->end, LOW_END)) {
 		*why = "too little memory behind the image for the tables that this shape needs";
 		return (COOPER_ENOMEM);
 	}
-	arch_map_low(ARCH_PHYS(kept_end) + bytes);
+	map_low(ARCH_PHYS(kept_end) + bytes);
+	x86_flush(ARCH_BASE, ARCH_LOW_SIZE / PAGE_SIZE); /* that is, everything */
 	boot_start = boot_next = kept_end;
 	boot_end = boot_start + bytes;
 	memset((void *)boot_start, 0, bytes);
@@ -221,8 +233,7 @@ x86_memory_keep(vm_size_t bytes)
 	vm_offset_t at = kept_end;
 
 	MUST(boot_start == 0, "x86_memory_keep: the machine is started");
-	if (whole.n == 0 ||
-	    ARCH_PHYS(at) + bytes > MIN(whole.range[0].end, ARCH_LOW_SIZE - 4 * PAGE_SIZE))
+	if (whole.n == 0 || ARCH_PHYS(at) + bytes > MIN(whole.range[0].end, LOW_END))
 		return (NULL);
 	kept_end = round_page(at + bytes);
 	memset((void *)at, 0, bytes);
@@ -243,6 +254,19 @@ machine_boot_alloc(vm_size_t bytes, vm_size_t align)
 		boot_next = at + bytes;
 	machine_unlock(&boot_lock);
 	return ((void *)at);
+}
+
+/* The page below it is not there: who comes to the end faults, and writes to nobody's memory. */
+uintptr_t
+x86_memory_stack(void)
+{
+	vm_offset_t guard = (vm_offset_t)machine_boot_alloc(PAGE_SIZE + X86_STACK, PAGE_SIZE);
+
+	if (guard == 0)
+		return (0);
+	arch_unmap_low(guard);
+	x86_flush(guard, 1);
+	return (guard + PAGE_SIZE);
 }
 
 void
@@ -296,6 +320,7 @@ void
 x86_memory_restart(void)
 {
 	arch_unmap_window();
+	map_low(ARCH_PHYS(boot_end)); /* stacks' guards are memory again */
 	memset((void *)boot_start, 0, boot_next - boot_start);
 	boot_next = boot_start;
 	boot_lock.word = 0;

@@ -48,7 +48,7 @@ machine_default_shape(struct machine_shape *shape, const char **why)
 		return (COOPER_ENOMEM);
 	kva = x86_option_size("kva", MIN(usable, (uint64_t)256 << 20));
 	/* What boot memory will take (memory.c), and a margin. */
-	boot = (1u << 20) + (usable >> PAGE_SHIFT) * 40 + (kva >> PAGE_SHIFT) * 16;
+	boot = (5u << 18) + (usable >> PAGE_SHIFT) * 40 + (kva >> PAGE_SHIFT) * 16;
 	*shape = (struct machine_shape){
 		.ncpus = (unsigned)x86_option_size("cpus", x86_cpu_count()),
 		.ndomains = (unsigned)x86_option_size("domains", 1),

@@ -125,7 +125,7 @@ x86_thread_start(const char *name, int cpu, void (*fn)(void *), void *arg)
 	x86_irq_restore(flags);
 	if (t == NULL)
 		return (NULL);
-	stack = t->stack != 0 ? t->stack : (uintptr_t)machine_boot_alloc(X86_STACK, PAGE_SIZE);
+	stack = t->stack != 0 ? t->stack : x86_memory_stack();
 	if (stack == 0)
 		return (NULL);
 	sp = (uintptr_t *)(stack + X86_STACK) - 8;
@@ -187,6 +187,7 @@ x86_sched_start(void)
 	t->bound = -1;
 	t->id = next_id;
 	t->name = "main";
+	t->stack = (uintptr_t)x86_boot_stack;
 	cpu->current = t;
 	started = true;
 }

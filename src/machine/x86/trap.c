@@ -9,6 +9,7 @@
 #include "x86.h"
 
 #define TRAP_NMI        2
+#define TRAP_DOUBLE     8 /* a fault whose frame did not fit on the stack */
 #define TRAP_PAGE_FAULT 14
 #define STUB_SIZE       16 /* bytes from one vector's entry to the next */
 
@@ -60,13 +61,26 @@ page_fault_line(const struct trap_frame *f, char *line, size_t size)
 	    (void *)va, (f->error & 1) != 0 ? "not allowed" : "not mapped", owner);
 }
 
+/* Did this thread, t, come to the end of its stack? */
+static bool
+overflown(const struct trap_frame *f, const struct thread *t)
+{
+	return ((f->vector == TRAP_DOUBLE || f->vector == TRAP_PAGE_FAULT) && t->stack != 0 &&
+		t->stack - 1 - read_cr2() < PAGE_SIZE);
+}
+
 static NORETURN void
 die(const struct trap_frame *f)
 {
 	const struct thread *t = x86_this_cpu()->current;
 	static char line[320];
 
-	if (f->vector == TRAP_PAGE_FAULT)
+	if (overflown(f, t))
+		core_snprintf(line, sizeof(line),
+		    "stack overflow: thread %s at %p, below its stack [%p, +%u); sp %p, pc %p",
+		    t->name, (void *)read_cr2(), (void *)t->stack, (unsigned)X86_STACK,
+		    (void *)arch_stack_pointer(f), (void *)f->pc);
+	else if (f->vector == TRAP_PAGE_FAULT)
 		page_fault_line(f, line, sizeof(line));
 	else
 		core_snprintf(line, sizeof(line), "%s, error %lx",

@@ -16,13 +16,14 @@
 
 #define X86_MAXCPU  16
 #define X86_THREADS 64
-#define X86_STACK   (4 * PAGE_SIZE)
-#define X86_HZ      1000 /* timer interrupts a second on each CPU */
+#define X86_STACK   (4 * PAGE_SIZE) /* and a page below it that is not mapped */
+#define X86_HZ      1000            /* timer interrupts a second on each CPU */
 
 /* ---- start.S, link.ld ------------------------------------------------------------------------------ */
 
 struct multiboot_info;
 extern char x86_image_start[], x86_image_end[]; /* virtual; the end is page aligned */
+extern char x86_boot_stack[];                   /* of the first thread, X86_STACK bytes */
 #define X86_IMAGE_PHYS 0x100000u                /* where the image's first byte is */
 
 /* ---- threads ----------------------------------------------------------------------------------------- */
@@ -43,7 +44,7 @@ struct thread {
 	const char *name;
 	void (*fn)(void *);
 	void *arg;
-	uintptr_t stack; /* its lowest address */
+	uintptr_t stack; /* its lowest address; nothing is mapped right below */
 };
 
 /* One a CPU; the segment register points at it. */
@@ -56,7 +57,8 @@ struct cpu {
 	struct thread idle;
 	uint64_t ticks, switches;
 	uint64_t gdt[8] ALIGNED(16);
-	uint32_t tss[32] ALIGNED(16); /* amd64: names the stack of double faults */
+	/* amd64: names the stack of double faults; i386: the registers of what ran before one */
+	uint32_t tss[32] ALIGNED(128);
 };
 extern struct cpu x86_cpus[X86_MAXCPU];
 extern unsigned x86_ncpus;   /* that run */
@@ -126,11 +128,15 @@ uint64_t x86_memory_usable(void);                         /* bytes that segments
 int x86_memory_start(const struct machine_shape *shape, const char **why);
 void x86_memory_used(vm_size_t *image, vm_size_t *boot, vm_size_t *tables); /* bytes */
 volatile void *x86_map_device(vm_paddr_t pa); /* a page of registers, uncached; at start only */
-/* A page of the machine's own behind the image, until the next call; slots 0 and 1; this CPU's. */
+/* A page in a place of the machine's own; a slot is good once until all are forgotten; this CPU's. */
+#define X86_TEMPORARY 512
 void *x86_map_temporary(unsigned slot, vm_paddr_t pa);
+void x86_forget_temporary(void);
 void *x86_memory_keep(vm_size_t bytes);    /* that no restart takes back; before machine_start() */
 vm_paddr_t x86_memory_top(uint64_t bytes); /* off the top of memory, for good; 0: too little */
 void x86_memory_restart(void);
+uintptr_t x86_memory_stack(
+    void); /* X86_STACK bytes, guarded, of boot memory; 0: there is no more */
 void x86_memory_each(void (*fn)(vm_paddr_t start, vm_paddr_t end, void *arg), void *arg);
 
 /* ---- CPUs ---------------------------------------------------------------------------------------------------- */
