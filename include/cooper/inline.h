@@ -15,16 +15,20 @@
  * CPU, gets a signal, or is told to (membarrier) before the last of them, the only store that counts.
  *
  *	0: descriptor -> area.rseq_cs      say that we are about to be in 1..2
- *	1: part = table[area.cpu_id]       this CPU's stack of free items
+ *	1: part = parts + area.cpu_id      this CPU's stack of free items
  *	   read the stack's word; leave if there is nothing to do
  *	   read or write a slot            harmless if abandoned
  *	   store the word                  the one commit
  *	2:
  *	4: abandoned by the kernel: again from 0
  *
- * The area is the C library's. A thread that the kernel does not know has the CPU -1 or -2; each table
- * has entries for those, too: a part that is for ever closed. So has each CPU that the kernel could
- * have, where these stacks are not in use. Nothing in a sequence may call, push or make a system call.
+ * The area is the C library's. A thread that the kernel does not know has the CPU -1 or -2: before the
+ * parts there are two stacks, a stride apart as the parts are, that are closed for ever. So is that of each
+ * CPU that the kernel could have and the zone has no items for. Nothing in a sequence may call, push or
+ * make a system call.
+ *
+ * The part is found by adding, not by loading: what is loaded on the way to a stack's word has to wait
+ * for the last stores in flight, those of the operation before, which cost more than all the rest.
  *
  * A stack: word = (pops << 16) | count at 0, slots at 8, room for pushes at 16; see src/machine/percpu.h.
  * This file uses no other and is the one place where the sequences are written.
@@ -33,6 +37,7 @@
 #define COOPER_INLINE_H
 
 #include <stddef.h>
+#include <cooper/types.h>
 
 #if defined(__SANITIZE_THREAD__)
 #define COOPER_RSEQ_UNSEEN 1 /* the sanitizer cannot see what sequences do */
@@ -71,32 +76,42 @@
 	"	movq %[stack], %%fs:8(%[area])\n"                                                  \
 	"1:\n"
 
-/* This CPU's part out of a table. */
+/* How far this CPU's part is from CPU 0's. */
 #define COOPER_RSEQ_FIND                                                                           \
 	"	movslq %%fs:4(%[area]), %[stack]\n"                                                \
-	"	movq (%[table], %[stack], 8), %[stack]\n"
+	"	shlq $7, %[stack]\n"
 
-/* Loads and stores, not additions to memory: these the processor forwards at no cost. */
-#define COOPER_RSEQ_POP                                                                            \
-	"	movq (%[stack]), %[word]\n"                                                        \
+/* A field of this CPU's stack; `at`, text, is where the parts begin, from %[parts] on. */
+#define COOPER_RSEQ_FIELD(at, field) at "+" field "(%[parts], %[stack])"
+
+/*
+ * The commit. Where the sequence is in a loop of the caller's, a load and a store, which the processor
+ * forwards to the next one's at no cost; where it is called, an addition to memory, which is shorter.
+ * Somebody may have closed the stack in between; he sees what became of it (src/machine/posix/percpu.c).
+ */
+#define COOPER_RSEQ_STORE(at, n)                                                                   \
+	"	addq " n ", %[word]\n"                                                             \
+	"	movq %[word], " COOPER_RSEQ_FIELD(at, "0") "\n"
+#define COOPER_RSEQ_ADD(at, n) "	addq " n ", " COOPER_RSEQ_FIELD(at, "0") "\n"
+
+#define COOPER_RSEQ_POP(at, commit)                                                                        \
+	"	movq " COOPER_RSEQ_FIELD(at, "0") ", %[word]\n"                                    \
 	"	movswl %w[word], %k[index]\n"                                                      \
 	"	subl $1, %k[index]\n" /* empty and closed stacks are below zero */                 \
 	"	js %l[leave]\n"                                                                    \
-	"	movq 8(%[stack]), %[item]\n"                                                       \
+	"	movq " COOPER_RSEQ_FIELD(at, "8") ", %[item]\n"                                    \
 	"	movq (%[item], %[index], 8), %[item]\n"                                            \
-	"	addq $0xffff, %[word]\n" /* one pop more, one item less */                         \
-	"	movq %[word], (%[stack])\n"                                                        \
+	commit(at, "$0xffff") /* one pop more, one item less */ \
 	"2:\n"
 
-#define COOPER_RSEQ_PUSH                                                                           \
-	"	movq (%[stack]), %[word]\n"                                                        \
+#define COOPER_RSEQ_PUSH(at, commit)                                                                       \
+	"	movq " COOPER_RSEQ_FIELD(at, "0") ", %[word]\n"                                    \
 	"	movzwl %w[word], %k[index]\n"                                                      \
-	"	cmpl 16(%[stack]), %k[index]\n" /* a closed stack's count is above any room */     \
+	"	cmpl " COOPER_RSEQ_FIELD(at, "16") ", %k[index]\n" /* above any room: closed */    \
 	"	jae %l[leave]\n"                                                                   \
-	"	movq 8(%[stack]), %[slots]\n"                                                      \
+	"	movq " COOPER_RSEQ_FIELD(at, "8") ", %[slots]\n"                                   \
 	"	movq %[item], (%[slots], %[index], 8)\n"                                           \
-	"	incq %[word]\n"                                                                    \
-	"	movq %[word], (%[stack])\n"                                                        \
+	commit(at, "$1") \
 	"2:\n"
 
 /* The area, as the sequences want it, of an offset from the thread pointer. */
@@ -115,14 +130,22 @@
 
 #define COOPER_RSEQ_FIND                                                                           \
 	"	ldrsw %[stack], [%[area], #4]\n"                                                   \
-	"	ldr %[stack], [%[table], %[stack], lsl #3]\n"
+	"	lsl %[stack], %[stack], #7\n"
 
 /*
  * The word is read with acquire: another CPU may just have opened the part, and its slots and room,
  * and the items' memory, must be seen as they were before that.
  */
-#define COOPER_RSEQ_POP                                                                            \
-	"	ldar %[word], [%[stack]]\n"                                                        \
+#define COOPER_RSEQ_LOAD(at)                                                                       \
+	"	add %[stack], %[stack], %[parts]\n"                                                \
+	"	add %[stack], %[stack], #" at "\n"                                                 \
+	"	ldar %[word], [%[stack]]\n"
+
+#define COOPER_RSEQ_STORE(at, n) /* there is no addition to memory */
+#define COOPER_RSEQ_ADD(at, n)
+
+#define COOPER_RSEQ_POP(at, commit)                                                                        \
+	COOPER_RSEQ_LOAD(at)                                                                       \
 	"	sxth %w[index], %w[word]\n"                                                        \
 	"	subs %w[index], %w[index], #1\n"                                                   \
 	"	b.mi %l[leave]\n"                                                                  \
@@ -133,8 +156,8 @@
 	"	str %[word], [%[stack]]\n"                                                         \
 	"2:\n"
 
-#define COOPER_RSEQ_PUSH                                                                           \
-	"	ldar %[word], [%[stack]]\n"                                                        \
+#define COOPER_RSEQ_PUSH(at, commit)                                                                       \
+	COOPER_RSEQ_LOAD(at)                                                                       \
 	"	and %[index], %[word], #0xffff\n"                                                  \
 	"	ldr %w[slots], [%[stack], #16]\n"                                                  \
 	"	cmp %w[index], %w[slots]\n"                                                        \
@@ -157,49 +180,66 @@
  */
 #define COOPER_RSEQ_LEFT __asm__ volatile("")
 
-/* Pop an item off this CPU's stack; NULL if that is empty or closed. */
-static inline __attribute__((__always_inline__)) void *
-cooper_rseq_pop(void *const *table, ptrdiff_t area)
-{
-	unsigned long word, index;
-	void *item, *stack;
-
-	__asm__ volatile goto(COOPER_RSEQ_OPEN COOPER_RSEQ_FIND COOPER_RSEQ_POP
-	    : [stack] "=&r"(stack), [word] "=&r"(word), [index] "=&r"(index), [item] "=&r"(item)
-	    : [area] "r"(area), [table] "r"(table)
-	    : "memory", "cc"
-	    : leave);
-	if (item == NULL)
-		__builtin_unreachable(); /* callers need not look again */
-	return (item);
-leave:
-	COOPER_RSEQ_LEFT;
-	return (NULL);
-}
-
-/* Push an item on this CPU's stack; 0 if that is full or closed. */
-static inline __attribute__((__always_inline__)) int
-cooper_rseq_push(void *const *table, ptrdiff_t area, void *item)
-{
-	unsigned long word, index;
-	void *slots, *stack;
-
-	__asm__ volatile goto(COOPER_RSEQ_OPEN COOPER_RSEQ_FIND COOPER_RSEQ_PUSH
-	    : [stack] "=&r"(stack), [word] "=&r"(word), [index] "=&r"(index), [slots] "=&r"(slots)
-	    : [area] "r"(area), [table] "r"(table), [item] "r"(item)
-	    : "memory", "cc"
-	    : leave);
-	return (1);
-leave:
-	COOPER_RSEQ_LEFT;
-	return (0);
-}
+/*
+ * NAME_pop(parts, area): an item off this CPU's stack; NULL if that is empty or closed.
+ * NAME_push(parts, area, item): an item on it; 0 if that is full or closed.
+ * CPU 0's stack is `at` bytes, given as text, behind `parts`; `commit` is COOPER_RSEQ_STORE or _ADD.
+ */
+#define COOPER_RSEQ_DEFINE(name, at, commit)                                                               \
+	static inline __attribute__((__always_inline__)) void *name##_pop(                         \
+	    void *parts, ptrdiff_t area)                                                           \
+	{                                                                                          \
+		unsigned long word, index;                                                         \
+		void *item, *stack;                                                                \
+                                                                                                   \
+		__asm__ volatile goto(COOPER_RSEQ_OPEN COOPER_RSEQ_FIND COOPER_RSEQ_POP(at, commit)        \
+		    : [stack] "=&r"(stack), [word] "=&r"(word), [index] "=&r"(index),              \
+		    [item] "=&r"(item)                                                             \
+		    : [area] "r"(area), [parts] "r"(parts)                                         \
+		    : "memory", "cc"                                                               \
+		    : leave);                                                                      \
+		if (item == NULL)                                                                  \
+			__builtin_unreachable(); /* callers need not look again */                 \
+		return (item);                                                                     \
+	leave:                                                                                     \
+		COOPER_RSEQ_LEFT;                                                                  \
+		return (NULL);                                                                     \
+	}                                                                                          \
+	static inline __attribute__((__always_inline__)) int name##_push(                          \
+	    void *parts, ptrdiff_t area, void *item)                                               \
+	{                                                                                          \
+		unsigned long word, index;                                                         \
+		void *slots, *stack;                                                               \
+                                                                                                   \
+		__asm__ volatile goto(COOPER_RSEQ_OPEN COOPER_RSEQ_FIND COOPER_RSEQ_PUSH(at, commit)       \
+		    : [stack] "=&r"(stack), [word] "=&r"(word), [index] "=&r"(index),              \
+		    [slots] "=&r"(slots)                                                           \
+		    : [area] "r"(area), [parts] "r"(parts), [item] "r"(item)                       \
+		    : "memory", "cc"                                                               \
+		    : leave);                                                                      \
+		return (1);                                                                        \
+	leave:                                                                                     \
+		COOPER_RSEQ_LEFT;                                                                  \
+		return (0);                                                                        \
+	}
 
 #endif
 
 /* clang-format on */
 
 #endif
+
+/* Where in a zone its parts begin; their first stacks are closed if the fast path is not for it. */
+#define COOPER_ZONE_PARTS 512
+
+/*
+ * The library hears, before main(), that sequences will come to it from outside: its zones then have a
+ * part for each CPU that there is, also where it does not use them (COOPER_OPTIONS=rseq=0), and it stops
+ * with one line if it is of another version.
+ */
+COOPER_BEGIN_DECLS
+void cooper_inline_begin(int zone_parts);
+COOPER_END_DECLS
 
 /* ---- a program's own use ---------------------------------------------------------------------------- */
 #ifdef COOPER_INLINE
@@ -211,14 +251,22 @@ leave:
 #endif
 #endif
 
-/* A zone begins with the table of its parts; it is one of closed parts if the fast path is not for it. */
+#ifdef COOPER_INLINE_RSEQ
+COOPER_RSEQ_DEFINE(cooper_inline, "512", COOPER_RSEQ_STORE)
+
+static __attribute__((__constructor__, __used__)) void
+cooper_inline_constructor(void)
+{
+	cooper_inline_begin(COOPER_ZONE_PARTS);
+}
+#endif
 
 /* An item, or NULL: ask uma_zalloc_arg(). */
 static inline __attribute__((__always_inline__)) void *
 cooper_inline_zalloc(void *zone)
 {
 #ifdef COOPER_INLINE_RSEQ
-	return (cooper_rseq_pop(*(void *const **)zone, COOPER_RSEQ_AREA(__rseq_offset)));
+	return (cooper_inline_pop(zone, COOPER_RSEQ_AREA(__rseq_offset)));
 #else
 	(void)zone;
 	return (NULL);
@@ -230,7 +278,7 @@ static inline __attribute__((__always_inline__)) int
 cooper_inline_zfree(void *zone, void *item)
 {
 #ifdef COOPER_INLINE_RSEQ
-	return (cooper_rseq_push(*(void *const **)zone, COOPER_RSEQ_AREA(__rseq_offset), item));
+	return (cooper_inline_push(zone, COOPER_RSEQ_AREA(__rseq_offset), item));
 #else
 	(void)zone, (void)item;
 	return (0);

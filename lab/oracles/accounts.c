@@ -63,7 +63,7 @@ read_zone(const struct uma_zone *zone)
 	for (unsigned d = 0; d < uma_ndomains; d++)
 		cached += (uint64_t)zone->domain[d].nitems +
 			  (zone->domain[d].cross != NULL ? zone->domain[d].cross->count : 0);
-	for (unsigned cpu = 0; zone->cache != uma_nocache && cpu < uma_ncpus; cpu++) {
+	for (unsigned cpu = 0; zone_is_cached(zone) && cpu < uma_ncpus; cpu++) {
 		const struct percpu *c = &zone->cache[cpu];
 
 		cached += stack_count(&c->alloc, &pops, &pushes);
@@ -134,8 +134,6 @@ zone_pages(const struct uma_zone *zone)
 	const struct uma_keg *keg = zone->keg;
 	long n = 0;
 
-	if (zone->cache != uma_nocache && uma_ncpus > UMA_TAIL_CPUS)
-		n += (long)atop(round_page(uma_ncpus * sizeof(struct percpu)));
 	if (!owns_keg(zone))
 		return (n);
 	if ((keg->flags & (UMA_ZONE_NOFREE | ZF_RESKVA)) != UMA_ZONE_NOFREE) /* counted as such */
@@ -333,9 +331,9 @@ buckets_of(const struct uma_zone *zone)
 		for (const struct uma_bucket *b = zone->domain[d].first; b != NULL; b = b->next)
 			n++;
 	}
-	for (unsigned cpu = 0; zone->cache != uma_nocache && cpu < uma_ncpus; cpu++)
+	for (unsigned cpu = 0; zone_is_cached(zone) && cpu < uma_ncpus; cpu++)
 		for (unsigned i = 0; i <= SLOT_CROSS; i++)
-			n += zone->cache[cpu].owner[i] != NULL;
+			n += (&zone->cache[cpu].alloc)[i].items != NULL;
 	return (n);
 }
 

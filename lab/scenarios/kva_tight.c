@@ -4,7 +4,7 @@
  */
 #include "held_tags.h"
 
-#define LEFT   20 /* free tags, before the rest of the window is taken in large pieces */
+#define LEFT   32 /* free tags, before the rest of the window is taken in large pieces */
 #define PIECES 24
 #define HOLES  2
 

@@ -43,7 +43,11 @@
 
 #include "base/base.h"
 
-#define PERCPU_CLOSED 0xffffu /* a count that fails both pop and push */
+/*
+ * A count that fails both pop and push, and does so still when one of them that was half-way has been
+ * added to the word.
+ */
+#define PERCPU_CLOSED 0xfffeu
 #define PERCPU_STRIDE 128 /* sizeof(struct percpu); a power of two so that indexing is a shift */
 
 struct percpu_stack {
@@ -61,8 +65,16 @@ struct percpu {
 	struct percpu_stack cross; /* items of other domains; never open */
 	uint64_t pops;             /* allocations served, folded in when the part is closed */
 	uint64_t pushes;           /* frees taken, likewise */
-	void *owner[3];            /* the buckets behind alloc, free, cross; UMA's */
-} ALIGNED(PERCPU_STRIDE);
+	char pad[PERCPU_STRIDE - 3 * sizeof(struct percpu_stack) - 2 * sizeof(uint64_t)];
+};
+_Static_assert(sizeof(struct percpu) == PERCPU_STRIDE, "parts are a stride apart");
+
+/*
+ * What of a part is used. A cache begins on a PERCPU_STRIDE boundary, or one stack behind one: then it
+ * shares its lines with a row of stacks before, which somebody may want closed.
+ */
+#define PERCPU_USED (3 * sizeof(struct percpu_stack) + 2 * sizeof(uint64_t))
+_Static_assert(PERCPU_USED + sizeof(struct percpu_stack) <= PERCPU_STRIDE, "room for such a row");
 
 /* Pop an item off this CPU's alloc stack, NULL if it is empty or closed. */
 static inline void *percpu_pop(struct percpu *zone_cache);
@@ -106,27 +118,30 @@ percpu_lock_push(struct percpu *zone_cache, void *item)
 #endif
 
 /*
- * Tables: where the machine finds a CPU's alloc stack by one (PERCPU_TABLES is defined), a cache has
- * one of its own beside its parts. percpu_table_size(): bytes of it; 0: there are none on this machine
- * or in this mode, and percpu_table(NULL, ...) is good for every cache. percpu_table() fills in the
- * memory given and returns what percpu_table_pop() and percpu_table_push() take; a NULL cache: a table
- * of closed parts.
+ * Framed caches: quicker to find a part in, where the machine has them (PERCPU_FRAMED is defined). A
+ * framed cache is `parts` in
+ *
+ *	struct percpu_stack  none    stacks that are zero for ever, at parts - 2 strides and parts - 1,
+ *	struct percpu_stack  none    for threads that have no CPU
+ *	struct percpu        parts[ncpus or percpu_parts()]
+ *
+ * percpu_parts(): if it is more than the shape's CPUs, threads may be on CPUs of higher numbers, whose
+ * parts remain zero. Without percpu_frames_open() no stack is ever open to percpu_framed_pop() and
+ * percpu_framed_push(): they may be tried on parts that remain zero, and on no others.
  */
-#ifdef PERCPU_TABLES
-vm_size_t percpu_table_size(void);
-struct percpu **percpu_table(void *mem, struct percpu *zone_cache);
-#else /* the array of parts is as quick */
-static inline vm_size_t
-percpu_table_size(void)
+#ifdef PERCPU_FRAMED
+unsigned percpu_parts(void);
+bool percpu_frames_open(void);
+#else
+static inline unsigned
+percpu_parts(void)
 {
 	return (0);
 }
-static inline struct percpu **
-percpu_table(void *mem, struct percpu *zone_cache)
+static inline bool
+percpu_frames_open(void)
 {
-	(void)mem;
-	(void)zone_cache;
-	return (NULL);
+	return (false);
 }
 #endif
 

@@ -14,7 +14,7 @@ read_stack(const struct percpu_stack *s, uint64_t *pops, uint64_t *pushes)
 	uint64_t count = s->word & 0xffff, popped = s->word >> 16;
 
 	/* 0: nothing is there, or the machine has no open stacks and never wrote it. */
-	if (count == PERCPU_CLOSED || s->word == 0)
+	if (count >= PERCPU_CLOSED - 1 || s->word == 0)
 		return (s->count);
 	*pops += popped;
 	*pushes += stats_less(popped + count, s->count);
@@ -55,13 +55,16 @@ collect_parts(struct stats_collector *c, const struct uma_zone *z, struct stats_
 }
 
 static void
-collect_depots(struct stats_collector *c, uintptr_t zone, struct stats_zone *r)
+collect_depots(struct stats_collector *c, const struct uma_zone *z, struct stats_zone *r)
 {
 	for (unsigned d = 0; d < c->ndomains; d++) {
 		struct uma_zdomain zd;
 
-		if (!PEEK(c, zone + offsetof(struct uma_zone, domain) + d * sizeof(zd), &zd))
+		if (!PEEK(c, &z->domain[d], &zd)) {
+			stats_damaged(c, STATS_ZONES, "%s: its depots at %p cannot be read",
+			    r->name, (void *)z->domain);
 			break;
+		}
 		r->domain[d].domain = d;
 		r->domain[d].cached = (uint64_t)MAX(zd.nitems, 0);
 		r->domain[d].wss = (uint64_t)MAX(zd.wss, 0);
@@ -118,7 +121,7 @@ count_malloc(struct stats_collector *c, const struct stats_zone *r)
 }
 
 static void
-collect_zone(struct stats_collector *c, uintptr_t addr, const struct uma_zone *z)
+collect_zone(struct stats_collector *c, const struct uma_zone *z)
 {
 	struct stats_zone *r = &c->record.zone;
 
@@ -135,7 +138,7 @@ collect_zone(struct stats_collector *c, uintptr_t addr, const struct uma_zone *z
 		.flags = z->flags,
 		.secondary = (z->flags & UMA_ZONE_SECONDARY) != 0 };
 	stats_peek_name(c, r->name, (uintptr_t)z->name);
-	collect_depots(c, addr, r);
+	collect_depots(c, z, r);
 	collect_parts(c, z, r);
 	if (z->keg != NULL)
 		collect_keg(c, z, r);
@@ -161,6 +164,6 @@ stats_collect_zones(struct stats_collector *c)
 			stats_damaged(c, STATS_ZONES, "a zone at %p cannot be read", (void *)zone);
 			break;
 		}
-		collect_zone(c, (uintptr_t)zone, &copy);
+		collect_zone(c, &copy);
 	}
 }

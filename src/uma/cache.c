@@ -54,8 +54,7 @@ cache_try(struct uma_zone *zone, struct uma_bucket **b, struct uma_bucket **old,
 	*old = NULL;
 	if (item == NULL) {
 		*old = cache_unload(c, SLOT_ALLOC);
-		if (*old != NULL && c->owner[SLOT_FREE] == NULL &&
-		    (zone->flags & UMA_ZONE_SMR) == 0) {
+		if (*old != NULL && c->free.items == NULL && (zone->flags & UMA_ZONE_SMR) == 0) {
 			cache_load(c, SLOT_FREE, *old);
 			*old = NULL;
 		}

@@ -13,10 +13,13 @@ stack_of(struct percpu *c, int slot)
 	return (&(&c->alloc)[slot]);
 }
 
+/* The bucket that a stack lies in; NULL: none. */
 static inline struct uma_bucket *
 bucket_of(struct percpu *c, int slot)
 {
-	return (c->owner[slot]);
+	void **items = stack_of(c, slot)->items;
+
+	return (items == NULL ? NULL : container_of(items, struct uma_bucket, slot));
 }
 
 static inline unsigned
@@ -33,7 +36,6 @@ cache_load(struct percpu *c, int slot, struct uma_bucket *b)
 {
 	struct percpu_stack *s = stack_of(c, slot);
 
-	c->owner[slot] = b;
 	s->items = b == NULL ? NULL : b->slot;
 	s->count = b == NULL ? 0 : b->count;
 	s->max = b == NULL ? 0 : b->max;
@@ -62,7 +64,6 @@ cache_unload(struct percpu *c, int slot)
 
 	if (b != NULL)
 		b->count = s->count;
-	c->owner[slot] = NULL;
 	s->items = NULL;
 	s->count = 0;
 	s->max = 0;
@@ -89,7 +90,7 @@ cache_exit(struct uma_zone *zone, struct percpu *c, unsigned cpu)
 
 	c->alloc.open = fast && a != NULL;
 	c->alloc.max = a == NULL || smr || zone_is_first_touch(zone) ? 0 : a->max;
-	c->free.open = fast && smr && !zone_is_first_touch(zone) && c->owner[SLOT_FREE] != NULL;
+	c->free.open = fast && smr && !zone_is_first_touch(zone) && c->free.items != NULL;
 	c->cross.open = false;
 	percpu_exit(zone->cache, cpu);
 }

@@ -1,8 +1,8 @@
 /*
  * The fast path: one pop or one push on this CPU's part of the cache, and nothing else on success.
  * Zones whose items need more than to be moved (ctor, dtor, SMR, the debug shape) or that have no
- * caches are found out without a test where the machine has tables of parts (percpu.h): theirs is one
- * of closed parts. A zone for which the fast path is wrong for a while or in one direction (a limit
+ * caches are found out without a test where the machine has framed caches (percpu.h): their part[] has
+ * stacks that remain closed. A zone for which the fast path is wrong for a while or in one direction (a limit
  * with sleepers, frees that must look at the item's domain) keeps its stacks closed, or open for pops
  * only by max = 0. M_ZERO and NULL are the caller's.
  */
@@ -15,8 +15,8 @@
 static ALWAYS_INLINE void *
 uma_zalloc_fast(struct uma_zone *zone)
 {
-#ifdef PERCPU_TABLES
-	return (percpu_table_pop(zone->parts));
+#ifdef PERCPU_FRAMED
+	return (percpu_framed_pop(zone->part));
 #else
 	return (zone_is_plain(zone) ? percpu_pop(zone->cache) : NULL);
 #endif
@@ -25,8 +25,8 @@ uma_zalloc_fast(struct uma_zone *zone)
 static ALWAYS_INLINE bool
 uma_zfree_fast(struct uma_zone *zone, void *item)
 {
-#ifdef PERCPU_TABLES
-	return (percpu_table_push(zone->parts, item));
+#ifdef PERCPU_FRAMED
+	return (percpu_framed_push(zone->part, item));
 #else
 	return (zone_is_plain(zone) && percpu_push(zone->cache, item));
 #endif

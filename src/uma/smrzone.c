@@ -32,7 +32,7 @@ uma_zone_set_smr(uma_zone_t zone, struct smr *smr)
 		return;
 	zone->smr = smr;
 	zone->flags |= UMA_ZONE_SMR;
-	zone_set_parts(zone);
+	zone_set_cache(zone);
 	zone->flags &= ~ZF_TRASH;
 	if (zone->keg != NULL && !zone->keg->used)
 		zone->keg->flags &= ~ZF_TRASH;

@@ -43,7 +43,6 @@
 #define UMA_TIMEOUT         (20ull * 1000 * 1000 * 1000)    /* ns between working-set updates */
 #define UMA_IDLE_TICKS      45                              /* of those without a miss: idle */
 #define UMA_WARN_INTERVAL   (300ull * 1000 * 1000 * 1000)   /* ns between a zone's warnings */
-#define UMA_TAIL_CPUS       8  /* up to here a zone's per-CPU parts are part of the zone itself */
 #define UMA_HASH_MIN        32 /* slots of a NOTPAGE keg's first table */
 
 /* The public flags of zones, and those beyond them. */
@@ -86,7 +85,7 @@ struct uma_bucket {
 #define BUCKET_MAX \
 	((unsigned)((2048 / 8 * sizeof(void *) - sizeof(struct uma_bucket)) / sizeof(void *)))
 
-/* The slots of struct percpu.owner[]. */
+/* The stacks of struct percpu, in their order: each lies in a bucket, or in none. */
 enum { SLOT_ALLOC, SLOT_FREE, SLOT_CROSS };
 
 /* ---- slabs ----------------------------------------------------------------------------------------- */
@@ -167,12 +166,15 @@ struct uma_zdomain {
 	smr_seq_t seq;            /* first->seq, readable without the lock */
 };
 
+/*
+ * The parts are at the end of the zone, a framed cache (percpu.h). `cache` is part[], if the fast path is
+ * for this zone; else it is one stack behind, so that what the fast path looks at remains closed.
+ */
 struct uma_zone {
-	/* Read by each allocation and free; written while nobody can. */
-	struct percpu **parts; /* a plain zone's parts by CPU, or closed ones; <cooper/inline.h> */
-	struct percpu *cache;  /* per-CPU parts; uma_nocache if the zone has none */
-	uint32_t flags;        /* UMA_ZONE_* and ZF_* */
-	uint32_t size;         /* bytes of an item */
+	/* Read by each allocation and free that is not just moved; written while nobody can. */
+	struct percpu *cache; /* per-CPU parts; uma_nocache if the zone has none */
+	uint32_t flags;       /* UMA_ZONE_* and ZF_* */
+	uint32_t size;        /* bytes of an item */
 	uma_ctor ctor;
 	uma_dtor dtor;
 	struct smr *smr;      /* SMR zones */
@@ -205,16 +207,28 @@ struct uma_zone {
 	const char *name;          /* by reference */
 	const char *warning;       /* printed when the limit is hit */
 	uma_maxaction_t maxaction; /* called when the limit is hit */
-	atomic_u64 warned, acted;  /* machine_now() of the last time; 0 = never */
-	struct list link;          /* uma_zones; uma_zones_lock */
-	uint32_t refs;             /* walkers standing on this zone; uma_zones_lock */
-	uint8_t cache_sflag;   /* of the parts' own pages, when there are more than UMA_TAIL_CPUS */
-	bool owns_smr;         /* smr was made with the zone */
-	struct mtx cross_lock; /* domain[].cross */
+
+	struct percpu_stack no_cpu_2 ALIGNED(PERCPU_STRIDE); /* the frame of part[] */
+
+	atomic_u64 warned, acted; /* machine_now() of the last time; 0 = never */
+	struct list link;         /* uma_zones; uma_zones_lock */
+	uint32_t refs;            /* walkers standing on this zone; uma_zones_lock */
+	bool owns_smr;            /* smr was made with the zone */
+	struct mtx cross_lock;    /* domain[].cross */
+
+	struct percpu_stack no_cpu_1 ALIGNED(PERCPU_STRIDE);
+
 	uint32_t cpus[COOPER_MAXCPU / 32]; /* CPUs whose parts have been touched: atomic */
-	struct uma_zdomain domain[];
-	/* and then, for up to UMA_TAIL_CPUS CPUs, their parts and the table of them */
+	struct uma_zdomain *domain;        /* behind the parts */
+
+	struct percpu part[] ALIGNED(PERCPU_STRIDE);
 };
+#ifdef PERCPU_FRAMED
+_Static_assert(offsetof(struct uma_zone, part) == COOPER_ZONE_PARTS &&
+		   offsetof(struct uma_zone, no_cpu_1) == COOPER_ZONE_PARTS - PERCPU_STRIDE &&
+		   offsetof(struct uma_zone, no_cpu_2) == COOPER_ZONE_PARTS - 2 * PERCPU_STRIDE,
+    "sequences know where a zone's parts are, and so does <cooper/inline.h>");
+#endif
 
 /* ---- the room's state -------------------------------------------------------------------------------------- */
 
@@ -329,7 +343,7 @@ struct uma_zone *zone_create_internal(
     const char *name, size_t size, uint32_t align, uint32_t flags);
 vm_size_t zone_struct_size(void);
 vm_size_t keg_struct_size(void);
-void zone_set_parts(struct uma_zone *zone);
+void zone_set_cache(struct uma_zone *zone);
 void zone_boot(struct uma_zone *zone, struct uma_keg *keg, const char *name, size_t size);
 extern struct uma_zone *uma_zone_of_zones, *uma_zone_of_kegs;
 

@@ -69,29 +69,18 @@ uma_each_zone(void (*fn)(struct uma_zone *, void *), void *arg)
 
 /* ---- create --------------------------------------------------------------------------------------------- */
 
+/* Where the depots are, behind the parts. */
 static vm_size_t
-cache_offset(void)
+domains_offset(void)
 {
-	return (round_up(sizeof(struct uma_zone) + uma_ndomains * sizeof(struct uma_zdomain),
-	    (vm_size_t)PERCPU_STRIDE));
-}
-
-/* Bytes of the per-CPU parts, and of the table of them behind. */
-static vm_size_t
-cache_size(void)
-{
-	return (uma_ncpus * sizeof(struct percpu) + percpu_table_size());
+	return (sizeof(struct uma_zone) + MAX(uma_ncpus, percpu_parts()) * sizeof(struct percpu));
 }
 
 /* Bytes of a zone with what hangs behind it. */
 vm_size_t
 zone_struct_size(void)
 {
-	vm_size_t size = cache_offset();
-
-	if (uma_ncpus <= UMA_TAIL_CPUS)
-		size += cache_size();
-	return (size);
+	return (domains_offset() + uma_ndomains * sizeof(struct uma_zdomain));
 }
 
 vm_size_t
@@ -100,35 +89,22 @@ keg_struct_size(void)
 	return (sizeof(struct uma_keg) + uma_ndomains * sizeof(struct uma_kdomain));
 }
 
-/* Per-CPU parts: behind the zone, or lazily touched pages of their own. */
-static void
-attach_cache(struct uma_zone *zone)
-{
-	zone->cache = uma_nocache;
-	if ((zone->flags & (ZF_INTERNAL | UMA_ZONE_NOBUCKET)) != 0)
-		return;
-	if (uma_ncpus <= UMA_TAIL_CPUS)
-		zone->cache = (struct percpu *)(void *)((char *)zone + cache_offset());
-	else
-		zone->cache = uma_pages_alloc(cache_size(), M_WAITOK | M_ZERO, &zone->cache_sflag);
-}
-
 /* After what zone_is_plain() looks at has changed; while nobody can allocate. */
 void
-zone_set_parts(struct uma_zone *zone)
+zone_set_cache(struct uma_zone *zone)
 {
-	bool closed = !zone_is_cached(zone) || !zone_is_plain(zone);
+	bool open = zone_is_plain(zone) && percpu_frames_open();
 
-	zone->parts = percpu_table(zone->cache + uma_ncpus, closed ? NULL : zone->cache);
-}
-
-static void
-detach_cache(struct uma_zone *zone)
-{
-	zone->parts = percpu_table(NULL, NULL);
-	if (zone_is_cached(zone) && uma_ncpus > UMA_TAIL_CPUS)
-		uma_pages_free(zone->cache, cache_size(), zone->cache_sflag);
-	zone->cache = uma_nocache;
+	if (!zone_is_cached(zone))
+		return;
+	zone->cache = zone->part;
+#ifdef PERCPU_FRAMED
+	if (!open)
+		zone->cache =
+		    (struct percpu *)(void *)((char *)zone->part + sizeof(struct percpu_stack));
+#else
+	(void)open;
+#endif
 }
 
 static int
@@ -181,9 +157,11 @@ zone_fill(struct uma_zone *zone, const char *name, size_t size, uint32_t flags, 
 	zone->bucket_max = (unsigned long)-1 / 2;
 	waitq_init(&zone->limit_queue, "zonelimit");
 	mtx_init(&zone->cross_lock, "zone cross", RANK_CROSS);
+	zone->domain = (struct uma_zdomain *)(void *)((char *)zone + domains_offset());
 	for (unsigned d = 0; d < uma_ndomains; d++)
 		mtx_init(&zone->domain[d].lock, "zone domain", RANK_ZDOMAIN);
-	attach_cache(zone);
+	zone->cache =
+	    (zone->flags & (ZF_INTERNAL | UMA_ZONE_NOBUCKET)) != 0 ? uma_nocache : zone->part;
 	if (core_debug)
 		zone->flags |= ZF_CTORDTOR;
 }
@@ -200,7 +178,7 @@ set_callbacks(struct uma_zone *zone, uma_ctor ctor, uma_dtor dtor, uma_init zini
 	if (zone->keg != NULL && (zone->keg->flags & ZF_TRASH) != 0 && zinit == NULL &&
 	    zfini == NULL)
 		zone->flags |= ZF_TRASH;
-	zone_set_parts(zone);
+	zone_set_cache(zone);
 }
 
 static struct uma_zone *
@@ -426,7 +404,7 @@ uma_zdestroy(uma_zone_t zone)
 	if (used != 0 || pages != 0)
 		core_warn("uma_zdestroy: zone %s: %llu items not freed, %lu pages lost", zone->name,
 		    (unsigned long long)used, pages);
-	detach_cache(zone);
+	zone->cache = uma_nocache;
 	if (zone->owns_smr)
 		smr_destroy(zone->smr);
 	mtx_destroy(&zone->cross_lock);

@@ -19,6 +19,7 @@ from tap import Tap
 
 TUNABLE = {'GLIBC_TUNABLES': 'glibc.pthread.rseq=0'}
 SMALL = 'physmem=64M'
+LAST_CPU = str(max(os.sched_getaffinity(0)))
 STEP = '''set pagination off
 set confirm off
 break pair_start
@@ -74,6 +75,7 @@ def main():
         good(tap, f'{how}_with_the_switch', 'lock', run([program], 'rseq=0'))
         good(tap, f'{how}_in_the_debug_shape', 'lock', run([program], 'debug'))
         good(tap, f'{how}_with_virtual_CPUs', 'lock', run([program], 'cpus=1 rseq=0'))
+        good(tap, f'{how}_on_a_CPU_beyond_the_shape', 'lock', run(['taskset', '-c', LAST_CPU, program], 'cpus=1 rseq=0'))
         good(tap, f'{how}_under_valgrind', 'lock', run(['valgrind', '--error-exitcode=9', '-q', program]))
     stepped(tap, 'calls_in_a_stepping_debugger', sys.argv[1], options='rseq=0')
     stepped(tap, 'inline_in_a_stepping_debugger', sys.argv[2], **TUNABLE)

@@ -209,12 +209,36 @@ lock_while_entered(void *arg)
 }
 
 static void
+inline_of_another_version(void *arg)
+{
+	(void)arg;
+	cooper_inline_begin(COOPER_ZONE_PARTS + PERCPU_STRIDE);
+}
+
+static void
+inline_after_the_start(void *arg)
+{
+	(void)arg;
+	cooper_inline_begin(COOPER_ZONE_PARTS);
+}
+
+static void
 misuse_is_named(void **state)
 {
 	struct percpu *cache = new_cache();
 
 	(void)state;
 	expect_stop(enter_no_such_cpu, cache, "percpu_enter_cpu: CPU ");
+#ifdef PERCPU_FRAMED
+	expect_stop(inline_of_another_version, NULL, "<cooper/inline.h> is of another version");
+	if (percpu_parts() < posix_cpu_bound())
+		expect_stop(
+		    inline_after_the_start, NULL, "COOPER_INLINE was loaded after the start");
+	else
+		inline_after_the_start(NULL);
+#else
+	(void)inline_of_another_version, (void)inline_after_the_start;
+#endif
 	if (cooper_shape()->debug) {
 		expect_stop(enter_twice, cache, "is entered already");
 		expect_stop(exit_without_enter, cache, "percpu_exit: CPU 0 was not entered");

@@ -236,10 +236,10 @@ sleepers_are_seen(void **state)
 
 /* ---- zones ------------------------------------------------------------------------------------- */
 
-static union {
+static struct {
 	struct uma_zone zone;
-	char room[sizeof(struct uma_zone) + sizeof(struct uma_zdomain)];
 } z;
+static struct uma_zdomain depot;
 static union {
 	struct uma_keg keg;
 	char room[sizeof(struct uma_keg) + sizeof(struct uma_kdomain)];
@@ -252,6 +252,7 @@ hang_zone(void)
 	memset(&z, 0, sizeof(z));
 	memset(&k, 0, sizeof(k));
 	memset(part, 0, sizeof(part));
+	memset(&depot, 0, sizeof(depot));
 	z.zone.name = "a zone";
 	z.zone.size = 64;
 	z.zone.keg = &k.keg;
@@ -259,7 +260,8 @@ hang_zone(void)
 	z.zone.cpus[0] = 3;
 	z.zone.allocs = 10;
 	z.zone.frees = 4;
-	z.zone.domain[0].nitems = 20;
+	z.zone.domain = &depot;
+	depot.nitems = 20;
 	k.keg.rsize = 64;
 	k.keg.domain[0].pages = 5;
 	k.keg.domain[0].free_items = 300;
@@ -317,10 +319,11 @@ a_damaged_zone_is_told(void **state)
 	z.zone.keg = (struct uma_keg *)(uintptr_t)0x30;
 	z.zone.cache = (struct percpu *)(uintptr_t)0x1000;
 	z.zone.name = (const char *)(uintptr_t)0x40;
+	z.zone.domain = (struct uma_zdomain *)(uintptr_t)0x50;
 	assert_null(collect(&seen));
 	assert_int_equal(seen.count[STATS_ZONES], 1);
 	assert_string_equal(seen.last[STATS_ZONES].zone.name, "?");
-	assert_int_equal(seen.count[STATS_DAMAGE], 2);
+	assert_int_equal(seen.count[STATS_DAMAGE], 3); /* depots, parts, keg */
 	assert_non_null(strstr(seen.last[STATS_DAMAGE].damage.what, "keg"));
 }
 

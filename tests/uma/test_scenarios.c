@@ -2,6 +2,7 @@
  * Scenarios of the field, by number, that are about zones and have no file of their own.
  */
 #include <string.h>
+#include "uma/cache.h"
 #include "zones.h"
 
 static void
@@ -77,8 +78,8 @@ look_at_bucket_zone(struct uma_zone *zone, void *arg)
 		if (!zone_cpu_used(zone, cpu))
 			continue;
 		c = percpu_enter_cpu(zone->cache, cpu);
-		for (unsigned slot = SLOT_ALLOC; slot <= SLOT_CROSS; slot++) {
-			struct uma_bucket *b = c->owner[slot];
+		for (int slot = SLOT_ALLOC; slot <= SLOT_CROSS; slot++) {
+			struct uma_bucket *b = bucket_of(c, slot);
 
 			TEST_MUST(b == NULL || b->rung != sum->rung);
 		}

@@ -131,11 +131,12 @@ rlimit(int which)
 
 /* ---- CPUs ----------------------------------------------------------------------------------------- */
 
-static unsigned highest_ever; /* CPU number, if the kernel has been asked and said */
+static unsigned
+    said; /* by the kernel, asked for it: one more than the highest CPU number there can be */
 
 /* "0-3" or "0,2-5": the last number is the highest. 0 if the kernel does not say. */
 static unsigned
-highest_possible_cpu(void)
+ask_possible_cpus(void)
 {
 	char text[64];
 	const char *last = text;
@@ -147,7 +148,7 @@ highest_possible_cpu(void)
 		if (*p == '-' || *p == ',')
 			last = p + 1;
 	cpu = posix_number_at(last);
-	return (cpu < MAX_CPUS ? (unsigned)cpu : 0);
+	return (cpu < MAX_CPUS ? (unsigned)cpu + 1 : 0);
 }
 
 /* The CPUs in the affinity mask, the highest of them, and what no number reaches. */
@@ -182,8 +183,8 @@ posix_possible_cpus(void)
 
 	if (possible == 0) {
 		allowed_cpus(&highest, &bound);
-		highest_ever = highest_possible_cpu();
-		possible = MAX(highest, highest_ever) + 1;
+		said = ask_possible_cpus();
+		possible = MAX(highest + 1, said);
 	}
 	return (possible);
 }
@@ -194,8 +195,8 @@ posix_cpu_bound(void)
 {
 	unsigned highest, bound;
 
-	if (highest_ever != 0)
-		return (highest_ever + 1);
+	if (said != 0)
+		return (said);
 	allowed_cpus(&highest, &bound);
 	return (bound);
 }

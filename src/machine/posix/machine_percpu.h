@@ -5,12 +5,13 @@
  * glibc registers each thread's area (>= 2.35); we adopt it and never make a second one. Of the area
  * we read cpu_id and write rseq_cs, nothing else. A CPU's stack is found in one of two ways:
  *
- *  - in a table with an entry for each CPU number that there can be, and for -1 and -2, which threads
- *    have that are not registered: percpu_table_*(). No compare.
- *  - in the array of a cache's parts, after one unsigned compare that covers the same.
+ *  - in a framed cache, which has closed stacks for the CPUs -1 and -2 that threads have that are not
+ *    registered, and a part for each CPU number that there can be: percpu_framed_*(). No compare.
+ *  - in any cache, after one unsigned compare that covers the same.
  *
- * In lock mode (see percpu.c) each table is one of closed parts, the compare always fails, so every
- * operation leaves at once and takes the slow path; and our own area is a scratch word of the thread's.
+ * In lock mode (see percpu.c) framed caches are not used, the compare always fails, so every
+ * operation leaves at once and takes the slow path; and our own area is a scratch word of the thread's,
+ * behind one that reads as CPU 0.
  *
  * The descriptors are in a section of their own, __rseq_cs, where tools look for them. A library
  * with this inlined must not be unloaded: rseq_cs may still point at one (link with -z nodelete).
@@ -20,11 +21,12 @@
 
 #include <cooper/inline.h>
 
-/* What percpu.h need not supply: the lock's operations, and tables, by which uma_zalloc() and uma_zfree() go. */
+/* What percpu.h need not supply: the lock's operations, and those on framed caches. */
 #define PERCPU_LOCKED 1
 #ifdef COOPER_RSEQ
 #define POSIX_RSEQ    1
-#define PERCPU_TABLES 1
+#define PERCPU_FRAMED 1
+COOPER_RSEQ_DEFINE(cooper_rseq, "0", COOPER_RSEQ_ADD)
 #endif
 
 #include "machine/machine.h"
@@ -39,7 +41,7 @@ struct posix_rseq {
 };
 extern POSIX_HIDDEN struct posix_rseq posix_rseq;
 
-_Static_assert(PERCPU_STRIDE == 1 << 7 && PERCPU_CLOSED == 0xffff, "the sequences know these");
+_Static_assert(PERCPU_STRIDE == 1 << 7 && PERCPU_CLOSED == 0xfffe, "the sequences know these");
 _Static_assert(offsetof(struct percpu_stack, word) == 0 &&
 		   offsetof(struct percpu_stack, items) == 8 &&
 		   offsetof(struct percpu_stack, max) == 16,
@@ -56,16 +58,15 @@ static inline bool rseq_close(uint64_t *word, unsigned cpu, uint64_t closed, uin
 static inline uint32_t rseq_cpu(void);
 
 static ALWAYS_INLINE void *
-percpu_table_pop(struct percpu **table)
+percpu_framed_pop(struct percpu *parts)
 {
-	return (cooper_rseq_pop((void *const *)table, COOPER_RSEQ_AREA(posix_rseq.area)));
+	return (cooper_rseq_pop(parts, COOPER_RSEQ_AREA(posix_rseq.area)));
 }
 
 static ALWAYS_INLINE bool
-percpu_table_push(struct percpu **table, void *item)
+percpu_framed_push(struct percpu *parts, void *item)
 {
-	return (
-	    cooper_rseq_push((void *const *)table, COOPER_RSEQ_AREA(posix_rseq.area), item) != 0);
+	return (cooper_rseq_push(parts, COOPER_RSEQ_AREA(posix_rseq.area), item) != 0);
 }
 
 #ifdef __x86_64__

@@ -12,9 +12,11 @@
  * only, and closed by the holder of the lock, wherever that runs:
  *
  *  - on that CPU, by a sequence: one that runs has that CPU to itself, so no other is half-way.
- *  - elsewhere, by compare-exchange. A sequence that is half-way may still commit and so overwrite
- *    the closed word with an open one, which is as if it had been first; so a barrier, which makes
- *    each sequence on that CPU commit or start again, and another look, until the stack stays closed.
+ *  - elsewhere, by compare-exchange. A sequence that is half-way may still commit, which is as if it had
+ *    been first. So a barrier, which makes each sequence on that CPU commit or start again, and another
+ *    look. One that stores has overwritten the closed word with an open one: close it again. One that
+ *    adds has left it closed, by one pop or push off: that is counted. There is one at most, since
+ *    whatever begins later finds the stack closed.
  *
  * What stays true: word is closed, or its count and pops since `count` was noted are the whole truth.
  */
@@ -90,6 +92,16 @@ close_by_visit(uint64_t *word, unsigned cpu)
 	return (old);
 }
 
+/* What the word was: `old` when it was closed, and since then what was half-way has made it `now`. */
+static bool
+still_closed(uint64_t now, uint64_t *old)
+{
+	if ((uint16_t)now < PERCPU_CLOSED - 1)
+		return (false);
+	*old += now - PERCPU_CLOSED;
+	return (true);
+}
+
 static uint64_t
 close_from_afar(uint64_t *word, unsigned cpu)
 {
@@ -101,10 +113,12 @@ close_from_afar(uint64_t *word, unsigned cpu)
 		if (unlikely(!barrier_on(cpu))) {
 			uint64_t seen = close_by_visit(word, cpu);
 
-			return ((uint16_t)seen == PERCPU_CLOSED ? old : seen);
+			return (still_closed(seen, &old) ? old : seen);
 		}
-		if ((uint16_t)atomic_load_acquire(word) == PERCPU_CLOSED)
+		if (still_closed(atomic_load_acquire(word), &old)) {
+			atomic_store_relaxed(word, (uint64_t)PERCPU_CLOSED);
 			return (old);
+		}
 	}
 }
 
@@ -199,58 +213,48 @@ choose_fast(const struct machine_shape *shape)
 	return (self_test() && barrier_register());
 }
 
-/* ---- tables: an entry for each number that a CPU may have, and before them for threads that have none */
+/* ---- framed caches ----------------------------------------------------------------------------------- */
 
-#define UNREGISTERED 2 /* -1 and -2 */
+static unsigned parts; /* that a framed cache has */
+static bool outside;   /* sequences come from there, too: <cooper/inline.h> */
 
-static struct percpu closed_part; /* never entered, so never opened */
-static struct percpu **closed_table;
-static unsigned table_cpus;
-
-static struct percpu **
-table_fill(struct percpu **table, struct percpu *zone_cache)
+void
+cooper_inline_begin(int zone_parts)
 {
-	table += UNREGISTERED;
-	for (int cpu = -UNREGISTERED; cpu < (int)table_cpus; cpu++)
-		table[cpu] = zone_cache != NULL && cpu >= 0 && cpu < (int)ncpus ? &zone_cache[cpu]
-										: &closed_part;
-	return (table);
+	MUST(zone_parts == COOPER_ZONE_PARTS,
+	    "cooper: <cooper/inline.h> is of another version than this library");
+	MUST(parts == 0 || parts >= posix_cpu_bound(),
+	    "cooper: code with COOPER_INLINE was loaded after the start, and without sequences "
+	    "(rseq) "
+	    "its zones are not made for it");
+	outside = true;
 }
 
-static bool
-tables_start(void)
+unsigned
+percpu_parts(void)
 {
-	struct percpu **mem;
-
-	table_cpus = MAX(posix_cpu_bound(), ncpus);
-	mem = machine_boot_alloc((table_cpus + UNREGISTERED) * sizeof(*mem), sizeof(*mem));
-	if (mem == NULL)
-		return (false);
-	closed_table = table_fill(mem, NULL);
-	return (true);
+	return (parts);
 }
 
-vm_size_t
-percpu_table_size(void)
+bool
+percpu_frames_open(void)
 {
-	return (fast ? (table_cpus + UNREGISTERED) * sizeof(struct percpu *) : 0);
+	return (fast);
 }
 
-struct percpu **
-percpu_table(void *mem, struct percpu *zone_cache)
-{
-	return (fast && zone_cache != NULL ? table_fill(mem, zone_cache) : closed_table);
-}
-
-static bool
+static void
 choose_mode(const struct machine_shape *shape)
 {
 	fast = choose_fast(shape);
+	parts = fast || outside ? MAX(posix_cpu_bound(), ncpus) : ncpus;
+	if (fast && parts > COOPER_MAXCPU) { /* the kernel's files are not there to tell how many */
+		fast = false;
+		parts = outside ? parts : ncpus;
+	}
 	posix_rseq.limit = fast ? ncpus * PERCPU_STRIDE : 0;
 	if (!fast) /* the scratch word is where rseq_cs would be, 8 bytes into the area */
 		posix_rseq.area =
 		    from_thread_pointer(&machine_thread_state()->machine[POSIX_SCRATCH]) - 8;
-	return (tables_start());
 }
 
 /* The CPU this thread is on; one whose number the shape does not have shares another's part. */
@@ -283,11 +287,10 @@ posix_percpu_fast(void)
 	return (false);
 }
 
-static bool
+static void
 choose_mode(const struct machine_shape *shape)
 {
 	(void)shape;
-	return (true);
 }
 
 static unsigned
@@ -298,14 +301,12 @@ real_cpu(void)
 
 #endif
 
-bool
+void
 posix_percpu_start(const struct machine_shape *shape)
 {
 	ncpus = shape->ncpus;
-	if (!choose_mode(shape))
-		return (false);
+	choose_mode(shape);
 	posix_lock_mode = !fast && !shape->debug;
-	return (true);
 }
 
 bool

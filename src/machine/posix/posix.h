@@ -23,7 +23,7 @@
 /* Words of thread_state.machine[]. */
 enum {
 	POSIX_TID,
-	POSIX_CPU,    /* virtual CPU + 1 */
+	POSIX_CPU, /* virtual CPU + 1; its upper half, 0, is the CPU that sequences find in lock mode */
 	POSIX_SCRATCH /* takes rseq_cs in lock mode */
 };
 unsigned posix_virtual_cpu(void);
@@ -69,7 +69,7 @@ void posix_percpu_fork(enum posix_fork when);
 void posix_thread_forked(void); /* in the child */
 int posix_memory_start(const struct machine_shape *shape, const char **why);
 void posix_cpu_start(const struct machine_shape *shape);
-bool posix_percpu_start(const struct machine_shape *shape);
+void posix_percpu_start(const struct machine_shape *shape);
 
 bool posix_percpu_fast(void); /* could this process have per-CPU caches without locks? */
 

@@ -12,12 +12,12 @@
 /* Assembler is laid out by hand. */
 /* clang-format off */
 
-/* This CPU's stack, given CPU 0's; unregistered threads and CPUs without a part leave. */
+/* As COOPER_RSEQ_FIND; unregistered threads and CPUs without a part leave. */
 #define RSEQ_INDEX                                                                                 \
 	"	ldr %w[stack], [%[area], #4]\n"                                                    \
 	"	cmp %w[stack], %w[limit], lsr #7\n"                                                \
 	"	b.hs %l[leave]\n"                                                                  \
-	"	add %[stack], %[first], %[stack], lsl #7\n"
+	"	lsl %[stack], %[stack], #7\n"
 
 static ALWAYS_INLINE void *
 rseq_pop(struct percpu_stack *first)
@@ -25,10 +25,10 @@ rseq_pop(struct percpu_stack *first)
 	uint64_t word, index;
 	void *item, *stack;
 
-	__asm__ volatile goto(COOPER_RSEQ_OPEN RSEQ_INDEX COOPER_RSEQ_POP
+	__asm__ volatile goto(COOPER_RSEQ_OPEN RSEQ_INDEX COOPER_RSEQ_POP("0", COOPER_RSEQ_ADD)
 	    : [stack] "=&r"(stack), [word] "=&r"(word), [index] "=&r"(index), [item] "=&r"(item)
 	    : [area] "r"(COOPER_RSEQ_AREA(posix_rseq.area)), [limit] "r"(posix_rseq.limit),
-	    [first] "r"(first)
+	    [parts] "r"(first)
 	    : "memory", "cc"
 	    : leave);
 	if (item == NULL)
@@ -45,10 +45,10 @@ rseq_push(struct percpu_stack *first, void *item)
 	uint64_t word, index;
 	void *slots, *stack;
 
-	__asm__ volatile goto(COOPER_RSEQ_OPEN RSEQ_INDEX COOPER_RSEQ_PUSH
+	__asm__ volatile goto(COOPER_RSEQ_OPEN RSEQ_INDEX COOPER_RSEQ_PUSH("0", COOPER_RSEQ_ADD)
 	    : [stack] "=&r"(stack), [word] "=&r"(word), [index] "=&r"(index), [slots] "=&r"(slots)
 	    : [area] "r"(COOPER_RSEQ_AREA(posix_rseq.area)), [limit] "r"(posix_rseq.limit),
-	    [first] "r"(first), [item] "r"(item)
+	    [parts] "r"(first), [item] "r"(item)
 	    : "memory", "cc"
 	    : leave);
 	return (true);

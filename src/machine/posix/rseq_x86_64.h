@@ -12,12 +12,11 @@
 /* Assembler is laid out by hand. */
 /* clang-format off */
 
-/* This CPU's stack, given CPU 0's; unregistered threads and CPUs without a part leave. */
+/* As COOPER_RSEQ_FIND; unregistered threads and CPUs without a part leave. */
 #define RSEQ_INDEX                                                                                 \
 	"	imull $128, %%fs:4(%[area]), %k[stack]\n"                                          \
 	"	cmpl %[limit], %k[stack]\n"                                                        \
-	"	jae %l[leave]\n"                                                                   \
-	"	addq %[first], %[stack]\n"
+	"	jae %l[leave]\n"
 
 static ALWAYS_INLINE void *
 rseq_pop(struct percpu_stack *first)
@@ -25,9 +24,9 @@ rseq_pop(struct percpu_stack *first)
 	uint64_t word, index;
 	void *item, *stack;
 
-	__asm__ volatile goto(COOPER_RSEQ_OPEN RSEQ_INDEX COOPER_RSEQ_POP
+	__asm__ volatile goto(COOPER_RSEQ_OPEN RSEQ_INDEX COOPER_RSEQ_POP("0", COOPER_RSEQ_ADD)
 	    : [stack] "=&r"(stack), [word] "=&r"(word), [index] "=&r"(index), [item] "=&r"(item)
-	    : [area] "r"(posix_rseq.area), [limit] "m"(posix_rseq.limit), [first] "r"(first)
+	    : [area] "r"(posix_rseq.area), [limit] "m"(posix_rseq.limit), [parts] "r"(first)
 	    : "memory", "cc"
 	    : leave);
 	if (item == NULL)
@@ -44,9 +43,9 @@ rseq_push(struct percpu_stack *first, void *item)
 	uint64_t word, index;
 	void *slots, *stack;
 
-	__asm__ volatile goto(COOPER_RSEQ_OPEN RSEQ_INDEX COOPER_RSEQ_PUSH
+	__asm__ volatile goto(COOPER_RSEQ_OPEN RSEQ_INDEX COOPER_RSEQ_PUSH("0", COOPER_RSEQ_ADD)
 	    : [stack] "=&r"(stack), [word] "=&r"(word), [index] "=&r"(index), [slots] "=&r"(slots)
-	    : [area] "r"(posix_rseq.area), [limit] "m"(posix_rseq.limit), [first] "r"(first),
+	    : [area] "r"(posix_rseq.area), [limit] "m"(posix_rseq.limit), [parts] "r"(first),
 	    [item] "r"(item)
 	    : "memory", "cc"
 	    : leave);

@@ -108,10 +108,7 @@ machine_start(const struct machine_shape *shape, const char **why)
 	if ((error = posix_memory_start(shape, why)) != 0)
 		return (error);
 	posix_cpu_start(shape);
-	if (!posix_percpu_start(shape)) {
-		*why = "no memory for the tables of CPUs";
-		return (COOPER_ENOMEM);
-	}
+	posix_percpu_start(shape);
 	return (0);
 }
 

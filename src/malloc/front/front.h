@@ -36,54 +36,80 @@ void *front_alloc(size_t size, size_t align, int flags);
 
 #define FRONT_STEP   16 /* bytes; the sizes up to FRONT_DIRECT have a table entry each such step */
 #define FRONT_DIRECT 1024 /* bytes */
+#define FRONT_CODES  256
 
 /*
- * All that the fast paths read, filled in by the slow ones as classes are used. An entry is the way
- * from `closed`, parts that are for ever empty and full, to a class's parts: 0 leads to the slow path
- * without a test. Before the start no parts may be touched, not even those: the machine does not know
- * yet where a thread's area is. So no size is below `direct` then, and the page map has no pages. No
- * ctor, dtor or limit is lost on the way: the zones of malloc have none.
+ * All that the fast paths read, filled in by the slow ones: the parts of a class's zone, or `closed`, for
+ * ever empty and full, which leads to the slow path without a test. Before the start no parts may be
+ * touched, not even those: the machine does not know yet where a thread's area is. So no size is below
+ * `direct` then, and the page map has no pages. No ctor, dtor or limit is lost on the way: the zones of
+ * malloc have none.
  */
 struct front_fast {
-	struct percpu closed[COOPER_MAXCPU];              /* never written */
-	uintptr_t by_size[FRONT_DIRECT / FRONT_STEP + 1]; /* (size + 15) / 16 -> parts */
-	uintptr_t by_code[256];                           /* the page map's code -> parts */
-	struct malloc_map map;                            /* malloc_map[0] */
-	size_t direct; /* sizes below have entries: FRONT_DIRECT + 1; 0 before the start */
+	/* By the page map's code, and behind those by (size + 15) / 16. */
+	struct percpu *parts[FRONT_CODES + FRONT_DIRECT / FRONT_STEP + 1];
+	struct malloc_map map; /* malloc_map[0] */
+	size_t direct;         /* sizes below have entries: FRONT_DIRECT + 1; 0 before the start */
+	struct percpu frame[2], closed[COOPER_MAXCPU]; /* a framed cache, never written */
 };
 extern struct front_fast front_fast;
 
-static ALWAYS_INLINE struct percpu *
-front_parts(const uintptr_t *entry)
+static ALWAYS_INLINE void *
+front_pop_from(struct percpu *const *entry)
 {
-	uintptr_t parts = (uintptr_t)front_fast.closed;
-
-#ifdef __x86_64__ /* where compilers do not make an atomic load an operand of the addition */
-	__asm__("addq %1, %0" : "+r"(parts) : "m"(*entry) : "cc");
+#ifdef PERCPU_FRAMED
+	return (percpu_framed_pop(atomic_load_relaxed(entry)));
 #else
-	parts += atomic_load_relaxed(entry);
+	return (percpu_pop(atomic_load_relaxed(entry)));
 #endif
-	return ((struct percpu *)parts);
+}
+
+static ALWAYS_INLINE bool
+front_push_to(struct percpu *const *entry, void *p)
+{
+#ifdef PERCPU_FRAMED
+	return (percpu_framed_push(atomic_load_relaxed(entry), p));
+#else
+	return (percpu_push(atomic_load_relaxed(entry), p));
+#endif
 }
 
 static ALWAYS_INLINE bool
 front_direct(size_t size)
 {
+#ifdef __x86_64__ /* where compilers do not make an atomic load an operand of the comparison */
+	__asm__ goto("cmpq %1, %0\n	jae %l[more]"
+		     :
+		     : "r"(size), "m"(front_fast.direct)
+		     : "cc"
+		     : more);
+	return (true);
+more:
+	return (false);
+#else
 	return (size < atomic_load_relaxed(&front_fast.direct));
+#endif
+}
+
+/* The entry of a size that is below `direct`; one addition, however it is written. */
+static ALWAYS_INLINE struct percpu *const *
+front_entry(size_t size)
+{
+	return (&front_fast.parts[(size + FRONT_CODES * FRONT_STEP + FRONT_STEP - 1) / FRONT_STEP]);
 }
 
 /* The core runs. */
 static ALWAYS_INLINE void *
 front_pop_class(unsigned class)
 {
-	return (percpu_pop(front_parts(&front_fast.by_code[MALLOC_CODE_CLASS + class])));
+	return (front_pop_from(&front_fast.parts[MALLOC_CODE_CLASS + class]));
 }
 
 /* front_direct() says so. */
 static ALWAYS_INLINE void *
 front_pop(size_t size)
 {
-	return (percpu_pop(front_parts(&front_fast.by_size[(size + FRONT_STEP - 1) / FRONT_STEP])));
+	return (front_pop_from(front_entry(size)));
 }
 
 static ALWAYS_INLINE bool
@@ -92,7 +118,7 @@ front_push(void *p)
 	size_t page = atop((vm_offset_t)p - front_fast.map.base);
 
 	return (likely(page < front_fast.map.pages) &&
-		percpu_push(front_parts(&front_fast.by_code[front_fast.map.code[page]]), p));
+		front_push_to(&front_fast.parts[front_fast.map.code[page]], p));
 }
 
 static ALWAYS_INLINE void *

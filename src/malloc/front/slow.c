@@ -25,6 +25,8 @@ struct front_fast front_fast;
 void
 front_fast_start(void)
 {
+	for (size_t i = 0; i < nitems(front_fast.parts); i++)
+		front_fast.parts[i] = front_fast.closed;
 	front_fast.map.base = malloc_map[0].base;
 	front_fast.map.code = malloc_map[0].code;
 	atomic_store_release(&front_fast.map.pages, malloc_map[0].pages);
@@ -35,14 +37,14 @@ front_fast_start(void)
 static void
 publish(unsigned class, uma_zone_t zone)
 {
-	uintptr_t way = (uintptr_t)zone->cache - (uintptr_t)&front_fast.closed;
+	struct percpu **by_code = &front_fast.parts[MALLOC_CODE_CLASS + class];
 
-	if (atomic_load_relaxed(&front_fast.by_code[MALLOC_CODE_CLASS + class]) == way)
+	if (atomic_load_relaxed(by_code) == zone->part)
 		return;
-	for (size_t i = 0; i < nitems(front_fast.by_size); i++)
+	for (size_t i = 0; i <= FRONT_DIRECT / FRONT_STEP; i++)
 		if (malloc_class(MAX(i * FRONT_STEP, (size_t)1)) == class)
-			atomic_store_release(&front_fast.by_size[i], way);
-	atomic_store_release(&front_fast.by_code[MALLOC_CODE_CLASS + class], way);
+			atomic_store_release(&front_fast.parts[FRONT_CODES + i], zone->part);
+	atomic_store_release(by_code, zone->part);
 }
 
 /* ---- allocation ------------------------------------------------------------------------------------ */
