@@ -5,8 +5,11 @@
  * reclaim brings and a place. It leaves the arena as it was when it fails, and sleeps nowhere, except
  * that the one whose turn it is waits in it for tags. A request that may wait makes attempts until one
  * succeeds, sleeping between them until something has happened (wait.c; for tags spare.c); one that may
- * not makes one. No lock is held across import, release,
- * reclaim, a tag allocation that may leave slabs, or a tag's way back.
+ * not makes one. No lock is held across import, release, reclaim, a tag allocation that may leave slabs,
+ * or a tag's way back.
+ *
+ * Before all that, sizes with a quantum cache: UMA's fast path inline, and what it reads of the arena (vm's
+ * qcache_fast, qcache_shift, cached) is written only as the arena begins and ends.
  */
 #include "uma/fast.h"
 #include "vmem/hash.h"
