@@ -55,6 +55,49 @@ pool_new(unsigned size)
 	return (p);
 }
 
+static struct thread_state *whose_turn;
+
+static void
+turn_begin(struct tag_source *ts, struct tag_waiter *w)
+{
+	(void)ts;
+	(void)w;
+}
+
+static void
+turn_wait(struct tag_source *ts, struct tag_waiter *w)
+{
+	struct thread_state *nobody = NULL, *me = machine_thread_state();
+
+	(void)ts;
+	(void)w;
+	if (__atomic_compare_exchange_n(
+		&whose_turn, &nobody, me, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+		me->tags_turn = true;
+	if (!me->tags_turn)
+		harness_nap();
+}
+
+static void
+turn_end(struct tag_source *ts, struct tag_waiter *w)
+{
+	struct thread_state *me = machine_thread_state();
+
+	(void)ts;
+	(void)w;
+	if (me->tags_turn)
+		__atomic_store_n(&whose_turn, NULL, __ATOMIC_SEQ_CST);
+	me->tags_turn = false;
+}
+
+void
+pool_take_turns(struct pool *p)
+{
+	p->source.wait_begin = turn_begin;
+	p->source.wait = turn_wait;
+	p->source.wait_end = turn_end;
+}
+
 void
 pool_delete(struct pool *p)
 {

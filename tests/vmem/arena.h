@@ -26,7 +26,12 @@ struct pool {
 
 struct pool *pool_new(unsigned size);
 struct vmem_btag *pool_alloc(struct tag_source *ts, int flags); /* its source's */
-void pool_delete(struct pool *p);                               /* all tags must be back */
+/*
+ * Who lacks tags of p waits for his turn (vmem/tag_source.h). Without, several that may wait and have a
+ * part each of the last tags would wait for each other.
+ */
+void pool_take_turns(struct pool *p);
+void pool_delete(struct pool *p); /* all tags must be back */
 
 /* An arena with tags from p. */
 vmem_t *arena_new(

@@ -500,7 +500,6 @@ struct taker {
 static struct taker takers[2];
 static unsigned half;   /* of the tags */
 static unsigned parted; /* takers that have theirs, or are served */
-static struct thread_state *whose_turn;
 
 static struct taker *
 this_taker(void)
@@ -536,39 +535,6 @@ half_for_each(struct tag_source *ts, int flags)
 }
 
 static void
-turn_begin(struct tag_source *ts, struct tag_waiter *w)
-{
-	(void)ts;
-	(void)w;
-}
-
-static void
-turn_wait(struct tag_source *ts, struct tag_waiter *w)
-{
-	struct thread_state *nobody = NULL, *me = machine_thread_state();
-
-	(void)ts;
-	(void)w;
-	if (__atomic_compare_exchange_n(
-		&whose_turn, &nobody, me, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
-		me->tags_turn = true;
-	if (!me->tags_turn)
-		harness_nap();
-}
-
-static void
-turn_end(struct tag_source *ts, struct tag_waiter *w)
-{
-	struct thread_state *me = machine_thread_state();
-
-	(void)ts;
-	(void)w;
-	if (me->tags_turn)
-		__atomic_store_n(&whose_turn, NULL, __ATOMIC_SEQ_CST);
-	me->tags_turn = false;
-}
-
-static void
 take_and_free(void *arg)
 {
 	struct taker *t = arg;
@@ -590,9 +556,7 @@ share_the_last_tags(vmem_t *a, vmem_t *b, unsigned tags)
 	half = tags / 2;
 	parted = 0;
 	pool->source.alloc = half_for_each;
-	pool->source.wait_begin = turn_begin;
-	pool->source.wait = turn_wait;
-	pool->source.wait_end = turn_end;
+	pool_take_turns(pool);
 	for (unsigned i = 0; i < 2; i++) {
 		takers[i] = (struct taker){ .vm = i == 0 ? a : b };
 		takers[i].thread = side_start(take_and_free, &takers[i], -1);
@@ -656,7 +620,52 @@ requests_on_two_floors_share_the_last_tags(void **state)
 	pool_delete(pool);
 }
 
-TEST_MAIN(cmocka_unit_test(what_rests_in_another_arenas_caches_ends_a_wait),
+/* A way to the parent's space that must first be made, for which there are no tags yet. */
+static int
+add_and_import(void *arg, vmem_size_t size, int flags, vmem_addr_t *addrp)
+{
+	if (__atomic_fetch_add(&imports, 1, __ATOMIC_SEQ_CST) == 0)
+		__atomic_store_n(&parted, 1, __ATOMIC_SEQ_CST);
+	if (vmem_size(arg, VMEM_MAXFREE) == 0 &&
+	    vmem_add(arg, 4096, 1024, flags & (M_NOWAIT | M_WAITOK)) != 0)
+		return (COOPER_ENOMEM);
+	return (import(arg, size, flags, addrp));
+}
+
+/* The add fails for want of tags inside of the import; the child's request waits for them, not for space. */
+static void
+an_import_that_lacks_tags_waits_for_tags(void **state)
+{
+	struct taker *t = &takers[0];
+	vmem_t *above, *below;
+
+	(void)state;
+	pool = pool_new(64);
+	pool_take_turns(pool);
+	imports = parted = 0;
+	above = arena_new(pool, "above", 0, 0, 16);
+	below = arena_new(pool, "below", 0, 0, 16);
+	vmem_set_import(below, add_and_import, release, above, 1024);
+	pool->left = BT_MAXALLOC; /* the child's part */
+	*t = (struct taker){ .vm = below };
+	t->thread = side_start(take_and_free, t, -1);
+	while (__atomic_load_n(&parted, __ATOMIC_SEQ_CST) == 0)
+		harness_nap();
+	for (unsigned i = 0; i < 20; i++)
+		harness_nap();
+	machine_lock(&pool->lock);
+	pool->left += 32;
+	machine_unlock(&pool->lock);
+	side_join(t->thread);
+	arena_check(below);
+	vmem_destroy(below);
+	arena_check(above);
+	vmem_destroy(above);
+	pool_delete(pool);
+}
+
+TEST_MAIN(cmocka_unit_test(an_import_that_lacks_tags_waits_for_tags),
+    cmocka_unit_test(what_rests_in_another_arenas_caches_ends_a_wait),
     cmocka_unit_test(a_bucket_in_a_threads_hands_ends_a_wait),
     cmocka_unit_test(the_zone_counts_what_came_past_it),
     cmocka_unit_test(arenas_come_and_go_while_a_request_waits),

@@ -268,6 +268,7 @@ H11_sleepers_hide_no_tags(void **state)
 
 	(void)state;
 	pool = pool_new(7); /* the span's, the segments', and one request's */
+	pool_take_turns(pool);
 	vm = arena_new(pool, "h11", 16, 1024, 16);
 	sleep_case.vm = vm;
 	sleep_case.done = 0;
