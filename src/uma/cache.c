@@ -208,6 +208,23 @@ smr_recycle(struct uma_zone *zone, unsigned cpu, int slot)
 	return (b);
 }
 
+/*
+ * Is this the first that this CPU hears of the zone? Then the item was taken on another. Were it the first
+ * here to be taken again, two CPUs would go on with neighbours on one cache line; at home it does no harm.
+ */
+static bool
+taken_elsewhere(struct uma_zone *zone)
+{
+	struct percpu *c;
+	unsigned cpu;
+
+	if (likely(zone_cpu_used(zone, machine_cpu())) || (zone->flags & UMA_ZONE_SMR) != 0)
+		return (false);
+	c = cache_enter(zone, &cpu);
+	cache_exit(zone, c, cpu);
+	return (true);
+}
+
 /* Put an item into the caches; false: it goes home by itself. */
 static bool
 cache_free(struct uma_zone *zone, void *item, void *udata)
@@ -272,7 +289,7 @@ uma_zfree_slow(struct uma_zone *zone, void *item, void *udata)
 			return;
 	}
 	if (zone_is_cached(zone) && atomic_load_relaxed(&zone->sleepers) == 0 &&
-	    cache_free(zone, item, udata))
+	    !taken_elsewhere(zone) && cache_free(zone, item, udata))
 		return;
 	zone_free_item(zone, item, udata, smr ? SKIP_NONE : SKIP_DTOR);
 }

@@ -197,7 +197,36 @@ round_robin_spreads(void **state)
 	uma_zdestroy(zone);
 }
 
-TEST_MAIN(cmocka_unit_test(cross_frees_go_home),
+/*
+ * The first free on a CPU is of an item taken on another. If it were the next to be taken there, two CPUs
+ * would write on one line, as long as each gets back what it frees.
+ */
+static void
+a_cpu_does_not_begin_with_anothers_item(void **state)
+{
+	uma_zone_t z;
+	char *a, *b, *c;
+
+	(void)state;
+	NEED(cooper_shape()->ncpus > 1);
+	/* Whose first buckets leave something in the slab. */
+	z = uma_zcreate("small", 16, NULL, NULL, NULL, NULL, UMA_ALIGN_PTR, UMA_ZONE_MALLOC);
+	machine_bind(0);
+	a = uma_zalloc(z, M_WAITOK);
+	b = uma_zalloc(z, M_WAITOK);
+	machine_bind(1);
+	uma_zfree(z, b);
+	c = uma_zalloc(z, M_WAITOK);
+	if (machine_cpu() == 1) /* a real one may be forbidden to us */
+		assert_true((uintptr_t)a / CACHE_LINE != (uintptr_t)c / CACHE_LINE);
+	uma_zfree(z, a);
+	uma_zfree(z, c);
+	machine_bind(-1);
+	uma_zdestroy(z);
+}
+
+TEST_MAIN(cmocka_unit_test(a_cpu_does_not_begin_with_anothers_item),
+    cmocka_unit_test(cross_frees_go_home),
     cmocka_unit_test(reclaim_of_a_domain_empties_cross_buckets),
     cmocka_unit_test(cross_frees_without_buckets),
     cmocka_unit_test(R10_cross_sorting_does_not_deadlock), cmocka_unit_test(round_robin_spreads))
