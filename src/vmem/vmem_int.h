@@ -172,11 +172,12 @@ struct vmem {
 	uint8_t qcache_shift;                /* quantum_shift */
 	uma_zone_t cached[VMEM_QCACHE_MAX];  /* by size in quanta, less one */
 
-	struct vmem_counts counts;
+	char name[VMEM_NAME_MAX];
+	struct list link; /* vmem_arenas */
+
+	struct vmem_counts counts ALIGNED(64);
 	struct waitq wait;    /* vmem_wait_lock */
 	struct list sleepers; /* on the list of arenas that are slept on; vmem_wait_lock */
-	struct list link;     /* vmem_arenas */
-	char name[VMEM_NAME_MAX];
 	struct quantum_cache qcache[VMEM_QCACHE_MAX];
 	struct table table;
 	struct bins bins;

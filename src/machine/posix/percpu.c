@@ -287,6 +287,13 @@ posix_percpu_fast(void)
 	return (false);
 }
 
+/* No sequences come to zones from anywhere. */
+void
+cooper_inline_begin(int zone_parts)
+{
+	(void)zone_parts;
+}
+
 static void
 choose_mode(const struct machine_shape *shape)
 {
