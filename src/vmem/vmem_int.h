@@ -167,18 +167,20 @@ struct vmem {
 	vmem_size_t limit; /* 0: none */
 	vmem_reclaim_t *reclaim;
 
-	/* What vmem_alloc() and vmem_free() of a cached size read, and nobody writes (qcache.c). */
-	vmem_size_t qcache_fast ALIGNED(64); /* qcache_max, or 0 in the debug shape */
-	uint8_t qcache_shift;                /* quantum_shift */
-	uma_zone_t cached[VMEM_QCACHE_MAX];  /* by size in quanta, less one */
-
+	/*
+	 * What vmem_alloc() and vmem_free() of a cached size read, and nobody writes (qcache.c). Nor is what
+	 * stands a line's length before and behind it written, but as arenas come and go.
+	 */
+	vmem_size_t qcache_fast;            /* qcache_max, or 0 in the debug shape */
+	uint8_t qcache_shift;               /* quantum_shift */
+	uma_zone_t cached[VMEM_QCACHE_MAX]; /* by size in quanta, less one */
+	struct quantum_cache qcache[VMEM_QCACHE_MAX];
 	char name[VMEM_NAME_MAX];
 	struct list link; /* vmem_arenas */
 
-	struct vmem_counts counts ALIGNED(64);
+	struct vmem_counts counts;
 	struct waitq wait;    /* vmem_wait_lock */
 	struct list sleepers; /* on the list of arenas that are slept on; vmem_wait_lock */
-	struct quantum_cache qcache[VMEM_QCACHE_MAX];
 	struct table table;
 	struct bins bins;
 };
