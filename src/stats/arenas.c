@@ -8,7 +8,7 @@
 #include "vmem/vmem_int.h"
 
 /* All of an arena but its caches, table and bins, which are large and told elsewhere. */
-#define VMEM_BOOKS offsetof(struct vmem, qcache)
+#define VMEM_BOOKS offsetof(struct vmem, table)
 
 union arena_books {
 	char bytes[VMEM_BOOKS];
