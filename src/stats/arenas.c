@@ -7,7 +7,7 @@
 #include "stats/collect.h"
 #include "vmem/vmem_int.h"
 
-/* All of an arena but its caches, table and bins, which are large and told elsewhere. */
+/* All of an arena but its table and bins, which are large and told elsewhere. */
 #define VMEM_BOOKS offsetof(struct vmem, table)
 
 union arena_books {
