@@ -50,6 +50,15 @@ child_prepare(int fd)
 	close(fd);
 }
 
+/* Seconds that a storm takes by itself: the soak's are a minute. */
+static unsigned
+longer(void)
+{
+	const char *storm = getenv("COOPER_STORM");
+
+	return (storm != NULL ? (unsigned)strtoul(storm, NULL, 10) : 0);
+}
+
 /* Run fn in a child and wait for its end; an endless child is ended by the alarm. */
 static void
 run_child(void (*fn)(void *), void *arg, struct ending *end)
@@ -67,7 +76,7 @@ run_child(void (*fn)(void *), void *arg, struct ending *end)
 		sync_fork_child();
 		close(fd[0]);
 		child_prepare(fd[1]);
-		alarm(60);
+		alarm(60 + longer());
 		fn(arg);
 		fflush(stdout);
 		_exit(0);
