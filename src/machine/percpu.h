@@ -132,7 +132,17 @@ percpu_lock_push(struct percpu *zone_cache, void *item)
 #ifdef PERCPU_FRAMED
 unsigned percpu_parts(void);
 bool percpu_frames_open(void);
-#else
+#else /* any cache will do, where the fast path is for it */
+static inline void *
+percpu_framed_pop(struct percpu *parts)
+{
+	return (percpu_pop(parts));
+}
+static inline bool
+percpu_framed_push(struct percpu *parts, void *item)
+{
+	return (percpu_push(parts, item));
+}
 static inline unsigned
 percpu_parts(void)
 {

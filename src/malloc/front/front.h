@@ -57,21 +57,13 @@ extern struct front_fast front_fast;
 static ALWAYS_INLINE void *
 front_pop_from(struct percpu *const *entry)
 {
-#ifdef PERCPU_FRAMED
 	return (percpu_framed_pop(atomic_load_relaxed(entry)));
-#else
-	return (percpu_pop(atomic_load_relaxed(entry)));
-#endif
 }
 
 static ALWAYS_INLINE bool
 front_push_to(struct percpu *const *entry, void *p)
 {
-#ifdef PERCPU_FRAMED
 	return (percpu_framed_push(atomic_load_relaxed(entry), p));
-#else
-	return (percpu_push(atomic_load_relaxed(entry), p));
-#endif
 }
 
 static ALWAYS_INLINE bool
