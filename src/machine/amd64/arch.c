@@ -10,7 +10,6 @@
 #include "x86.h"
 
 #define SLOT(va, level)   ((unsigned)((uint64_t)(va) >> (12 + 9 * (level)) & 511))
-#define LOW_PAGES         (ARCH_LOW_SIZE / 4096)
 #define TABLE             (PTE_VALID | PTE_WRITE)
 #define LARGE_SHIFT       21
 #define DESCRIPTOR_CODE   0x00af9a000000ffffu
@@ -22,22 +21,19 @@
 pte_t arch_top[512] ALIGNED(4096);
 pte_t arch_image_upper[512] ALIGNED(4096);
 pte_t arch_image_directory[512] ALIGNED(4096);
-pte_t arch_low_table[LOW_PAGES] ALIGNED(4096);
+pte_t arch_low_table[X86_LOW_PAGES] ALIGNED(4096);
 uintptr_t arch_stacks[X86_MAXCPU];
 uint32_t arch_arrived;
 uint32_t arch_ticket, arch_wanted; /* start.S: who comes first is CPU 1 */
 
 static char double_fault_stack[X86_MAXCPU][4096] ALIGNED(16);
-#define NDEVICES \
-	1 /* the last pages below ARCH_BASE + ARCH_LOW_SIZE; those before them are temporary */
-static unsigned ndevices;
 
 /* ---- tables ----------------------------------------------------------------------------------------- */
 
 void
 arch_map_low(vm_paddr_t end)
 {
-	for (unsigned i = 0; i < LOW_PAGES - NDEVICES; i++)
+	for (unsigned i = 0; i < X86_LOW_PAGES - X86_DEVICES; i++)
 		arch_low_table[i] = i < end >> PAGE_SHIFT ? ptoa(i) | PTE_VALID | PTE_WRITE : 0;
 	arch_top[0] = 0;
 	write_cr3(read_cr3());
@@ -88,43 +84,6 @@ arch_map_direct(vm_paddr_t end)
 	for (vm_size_t i = 0; i < size >> LARGE_SHIFT; i++)
 		table[i] = i << LARGE_SHIFT | TABLE | PTE_LARGE | PTE_NOEXEC;
 	return (true);
-}
-
-volatile void *
-x86_map_device(vm_paddr_t pa)
-{
-	unsigned slot = LOW_PAGES - ++ndevices;
-
-	MUST(ndevices <= NDEVICES, "x86_map_device: no more than %d", NDEVICES);
-	vm_offset_t va = ARCH_BASE + ptoa(slot);
-
-	arch_low_table[slot] = pa | TABLE | PTE_NOCACHE | PTE_NOEXEC;
-	invlpg(va);
-	return ((volatile void *)va);
-}
-
-#define TEMPORARY (LOW_PAGES - NDEVICES - X86_TEMPORARY)
-
-void *
-x86_map_temporary(unsigned slot, vm_paddr_t pa)
-{
-	arch_low_table[TEMPORARY + slot] = (pte_t)pa | PTE_VALID | PTE_WRITE;
-	return ((void *)(ARCH_BASE + ptoa(TEMPORARY + slot)));
-}
-
-void
-x86_forget_temporary(void)
-{
-	for (unsigned i = 0; i < X86_TEMPORARY; i++)
-		arch_low_table[TEMPORARY + i] = 0;
-	write_cr3(read_cr3());
-}
-
-void
-arch_unmap_low(vm_offset_t va)
-{
-	arch_low_table[atop(va - ARCH_BASE)] = 0;
-	invlpg(va);
 }
 
 /* ---- descriptors -------------------------------------------------------------------------------------- */

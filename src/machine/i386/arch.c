@@ -10,27 +10,22 @@
 #include "x86.h"
 
 #define DIRECTORY_SLOT(va) ((uint32_t)(va) >> 22)
-#define LOW_PAGES          (ARCH_LOW_SIZE / 4096)
 #define DESCRIPTOR_CODE    0x00cf9a000000ffffull
 #define DESCRIPTOR_DATA    0x00cf92000000ffffull
 #define DESCRIPTOR_TASK    0x0000890000000000ull
 
 pte_t arch_directory[1024] ALIGNED(4096);
-pte_t arch_low_table[LOW_PAGES] ALIGNED(4096);
+pte_t arch_low_table[X86_LOW_PAGES] ALIGNED(4096);
 uintptr_t arch_stacks[X86_MAXCPU];
 uint32_t arch_arrived;
 uint32_t arch_ticket, arch_wanted; /* start.S: who comes first is CPU 1 */
-
-#define NDEVICES \
-	1 /* the last pages below ARCH_BASE + ARCH_LOW_SIZE; those before them are temporary */
-static unsigned ndevices;
 
 /* ---- tables ----------------------------------------------------------------------------------------- */
 
 void
 arch_map_low(vm_paddr_t end)
 {
-	for (unsigned i = 0; i < LOW_PAGES - NDEVICES; i++)
+	for (unsigned i = 0; i < X86_LOW_PAGES - X86_DEVICES; i++)
 		arch_low_table[i] = i < end >> PAGE_SHIFT ? ptoa(i) | PTE_VALID | PTE_WRITE : 0;
 	for (unsigned i = 0; i < DIRECTORY_SLOT(ARCH_BASE); i++)
 		arch_directory[i] = 0;
@@ -63,43 +58,6 @@ arch_map_direct(vm_paddr_t end)
 {
 	(void)end;
 	return (false);
-}
-
-volatile void *
-x86_map_device(vm_paddr_t pa)
-{
-	unsigned slot = LOW_PAGES - ++ndevices;
-
-	MUST(ndevices <= NDEVICES, "x86_map_device: no more than %d", NDEVICES);
-	vm_offset_t va = ARCH_BASE + ptoa(slot);
-
-	arch_low_table[slot] = (pte_t)pa | PTE_VALID | PTE_WRITE | PTE_NOCACHE;
-	invlpg(va);
-	return ((volatile void *)va);
-}
-
-#define TEMPORARY (LOW_PAGES - NDEVICES - X86_TEMPORARY)
-
-void *
-x86_map_temporary(unsigned slot, vm_paddr_t pa)
-{
-	arch_low_table[TEMPORARY + slot] = (pte_t)pa | PTE_VALID | PTE_WRITE;
-	return ((void *)(ARCH_BASE + ptoa(TEMPORARY + slot)));
-}
-
-void
-x86_forget_temporary(void)
-{
-	for (unsigned i = 0; i < X86_TEMPORARY; i++)
-		arch_low_table[TEMPORARY + i] = 0;
-	write_cr3(read_cr3());
-}
-
-void
-arch_unmap_low(vm_offset_t va)
-{
-	arch_low_table[atop(va - ARCH_BASE)] = 0;
-	invlpg(va);
 }
 
 /* ---- double faults: the processor leaves what ran in cpu->tss and goes over to this task --------------- */

@@ -130,6 +130,8 @@ void x86_memory_used(vm_size_t *image, vm_size_t *boot, vm_size_t *tables); /* b
 volatile void *x86_map_device(vm_paddr_t pa); /* a page of registers, uncached; at start only */
 /* A page in a place of the machine's own; a slot is good once until all are forgotten; this CPU's. */
 #define X86_TEMPORARY 512
+#define X86_LOW_PAGES (ARCH_LOW_SIZE / 4096) /* below ARCH_BASE + ARCH_LOW_SIZE: arch_low_table */
+#define X86_DEVICES   1                      /* the last of them; those before are temporary */
 void *x86_map_temporary(unsigned slot, vm_paddr_t pa);
 void x86_forget_temporary(void);
 void *x86_memory_keep(vm_size_t bytes);    /* that no restart takes back; before machine_start() */
