@@ -19,7 +19,8 @@
 
 /*
  * Every mutable global of the core carries this mark. The laboratory saves and restores the whole
- * section to start a run afresh; a machine may place it where it likes.
+ * section to start a run afresh; a machine may place it where it likes. None is initialised with an
+ * address, at start instead: each process that loads the library would relocate it, used or not.
  */
 #define CORE_STATE __attribute__((section("cooper_state")))
 

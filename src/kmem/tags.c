@@ -62,7 +62,7 @@
 #define FILLERS 1 /* F: refills that can run at once */
 
 CORE_STATE uma_zone_t tag_zone;
-CORE_STATE static struct mtx tags_lock = MTX_INIT("tags", RANK_TAGS);
+CORE_STATE static struct mtx tags_lock;
 CORE_STATE struct thread_state *tags_filler; /* who is in a refill; set under tags_lock */
 CORE_STATE unsigned tags_reserve; /* the bound that the zone keeps; 0 with a direct map */
 CORE_STATE unsigned tags_taken;   /* tags with the reserve's leave in this refill */
@@ -485,8 +485,9 @@ tags_are_mapped(void)
 void
 tags_use_graph(void)
 {
-	CORE_STATE static struct lowmem_handler lowmem = { .fn = tags_lowmem };
+	CORE_STATE static struct lowmem_handler lowmem;
 
+	lowmem.fn = tags_lowmem;
 	graph_up = true;
 	lowmem_register(&lowmem);
 }

@@ -31,8 +31,8 @@
 #define PASS_INTERVAL_MIN ((uint64_t)1 * 1000 * 1000)   /* ns */
 #define PASS_INTERVAL_MAX ((uint64_t)128 * 1000 * 1000) /* ns */
 
-CORE_STATE static struct mtx wait_lock = MTX_INIT("kmem wait", RANK_WAIT);
-CORE_STATE struct mtx kmem_gather_lock = MTX_INIT("kmem gather", RANK_GATHER);
+CORE_STATE static struct mtx wait_lock;
+CORE_STATE struct mtx kmem_gather_lock;
 CORE_STATE struct thread_state *kmem_turn;              /* under wait_lock */
 CORE_STATE static struct waitq channels[KMEM_CHANNELS]; /* under wait_lock */
 CORE_STATE static uint64_t events[KMEM_CHANNELS];       /* under wait_lock */

@@ -6,15 +6,17 @@
 
 /* clang-format off */
 #define FIELD(r, f, t, rl) \
-	{ #f, offsetof(struct r, f), sizeof(((struct r *)0)->f), t, rl, 0, NULL }
+	{ #f, offsetof(struct r, f), sizeof(((struct r *)0)->f), 0, t, rl, 0 }
 #define TEXT(r, f, rl) FIELD(r, f, STATS_STRING, rl)
 #define NUM(r, f, rl)  FIELD(r, f, STATS_NUMBER, rl)
 #define FLAG(r, f)     FIELD(r, f, STATS_FLAG, STATS_FIRST)
 #define ARRAY(r, f, n, k) \
-	{ #f, offsetof(struct r, f), sizeof(((struct r *)0)->f), STATS_LIST, STATS_SUM, \
-	    offsetof(struct r, n), k }
+	{ #f, offsetof(struct r, f), sizeof(((struct r *)0)->f), offsetof(struct r, n), STATS_LIST, \
+	    STATS_SUM, k }
 #define KIND(nm, r, fs, one) { nm, sizeof(struct r), fs, nitems(fs), one }
 /* clang-format on */
+
+enum { SUB_ZONE_DOMAIN, SUB_CLASS, SUB_MEMORY_DOMAIN, SUB_KINDS };
 
 static const struct stats_field process_fields[] = {
 	TEXT(stats_process, version, STATS_FIRST),
@@ -44,8 +46,6 @@ static const struct stats_field zone_domain_fields[] = {
 	NUM(stats_zone_domain, keg_free, STATS_SUM),
 	NUM(stats_zone_domain, keg_free_slabs, STATS_SUM),
 };
-static const struct stats_kind zone_domain_kind =
-    KIND("domain", stats_zone_domain, zone_domain_fields, false);
 
 static const struct stats_field zone_fields[] = {
 	TEXT(stats_zone, name, STATS_KEY),
@@ -71,7 +71,7 @@ static const struct stats_field zone_fields[] = {
 	NUM(stats_zone, slab_pages, STATS_MAX),
 	NUM(stats_zone, flags, STATS_FIRST),
 	FLAG(stats_zone, secondary),
-	ARRAY(stats_zone, domain, ndomains, &zone_domain_kind),
+	ARRAY(stats_zone, domain, ndomains, SUB_ZONE_DOMAIN),
 };
 
 static const struct stats_field type_fields[] = {
@@ -88,7 +88,6 @@ static const struct stats_field class_fields[] = {
 	NUM(stats_class, free, STATS_SUM),
 	NUM(stats_class, busy, STATS_SUM),
 };
-static const struct stats_kind class_kind = KIND("histogram", stats_class, class_fields, false);
 
 static const struct stats_field arena_fields[] = {
 	TEXT(stats_arena, name, STATS_KEY),
@@ -112,7 +111,7 @@ static const struct stats_field arena_fields[] = {
 	NUM(stats_arena, fails, STATS_COUNT),
 	NUM(stats_arena, sleeps, STATS_COUNT),
 	NUM(stats_arena, imports, STATS_COUNT),
-	ARRAY(stats_arena, histogram, nclasses, &class_kind),
+	ARRAY(stats_arena, histogram, nclasses, SUB_CLASS),
 };
 
 static const struct stats_field domain_fields[] = {
@@ -163,8 +162,6 @@ static const struct stats_field memory_domain_fields[] = {
 	NUM(stats_memory_domain, slab_free, STATS_SUM),
 	NUM(stats_memory_domain, page_cache, STATS_SUM),
 };
-static const struct stats_kind memory_domain_kind =
-    KIND("domain", stats_memory_domain, memory_domain_fields, false);
 
 static const struct stats_field memory_fields[] = {
 	NUM(stats_memory, live, STATS_SUM),
@@ -178,7 +175,7 @@ static const struct stats_field memory_fields[] = {
 	NUM(stats_memory, unaccounted, STATS_SUM),
 	NUM(stats_memory, untouched, STATS_SUM),
 	NUM(stats_memory, resident, STATS_SUM),
-	ARRAY(stats_memory, domain, ndomains, &memory_domain_kind),
+	ARRAY(stats_memory, domain, ndomains, SUB_MEMORY_DOMAIN),
 };
 
 static const struct stats_field totals_fields[] = {
@@ -209,6 +206,18 @@ const struct stats_kind stats_kinds[STATS_SECTIONS] = {
 	[STATS_TOTALS] = KIND("totals", stats_totals, totals_fields, true),
 	[STATS_DAMAGE] = KIND("damage", stats_damage, damage_fields, false),
 };
+
+static const struct stats_kind sub_kinds[SUB_KINDS] = {
+	[SUB_ZONE_DOMAIN] = KIND("domain", stats_zone_domain, zone_domain_fields, false),
+	[SUB_CLASS] = KIND("histogram", stats_class, class_fields, false),
+	[SUB_MEMORY_DOMAIN] = KIND("domain", stats_memory_domain, memory_domain_fields, false),
+};
+
+const struct stats_kind *
+stats_sub(const struct stats_field *f)
+{
+	return (&sub_kinds[f->sub]);
+}
 
 uint64_t *
 stats_number(const struct stats_field *f, void *record)

@@ -142,12 +142,13 @@ enum stats_rule {    /* merging a field of many processes */
 	STATS_BITS /* the union of the bits */
 };
 
+/* Names are in it and a kind is a number: with pointers, each process would relocate them all. */
 struct stats_field {
-	const char *name;
+	char name[16];
 	uint16_t offset, size; /* of the field in its record */
+	uint16_t count_offset; /* LIST: of the number of elements in use */
 	uint8_t type, rule;
-	uint16_t count_offset;        /* LIST: of the number of elements in use */
-	const struct stats_kind *sub; /* LIST: what an element is */
+	uint8_t sub; /* LIST: what an element is; see stats_sub() */
 };
 
 struct stats_kind {
@@ -177,6 +178,7 @@ enum stats_section {
 #define STATS_BIT(s) (1u << STATS_##s)
 
 extern const struct stats_kind stats_kinds[STATS_SECTIONS];
+const struct stats_kind *stats_sub(const struct stats_field *f); /* of a LIST */
 
 union stats_record {
 	struct stats_process process;

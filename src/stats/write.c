@@ -28,7 +28,7 @@ stats_json_fields(struct json *j, const struct stats_kind *kind, const void *rec
 			n = *(const uint64_t *)((const char *)record + f->count_offset);
 			for (uint64_t k = 0; k < n; k++) {
 				json_open(j, NULL, '{');
-				stats_json_fields(j, f->sub, at + k * f->sub->size);
+				stats_json_fields(j, stats_sub(f), at + k * stats_sub(f)->size);
 				json_close(j, '}');
 			}
 			json_close(j, ']');

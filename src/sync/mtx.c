@@ -14,7 +14,7 @@ CORE_STATE struct machine_lock registry_lock;
 const char *
 rank_name(enum lock_rank rank)
 {
-	static const char *const names[RANK_COUNT] = { "none", "TYPES", "ARENAS", "ZONES", "GATHER",
+	static const char names[RANK_COUNT][8] = { "none", "TYPES", "ARENAS", "ZONES", "GATHER",
 		"TAGS", "ARENA", "CROSS", "ZDOMAIN", "KEG", "SMR", "PAGE", "WAIT", "TABLE", "CPU" };
 
 	return (rank < RANK_COUNT ? names[rank] : "unknown");

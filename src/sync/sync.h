@@ -72,11 +72,6 @@ bool mtx_trylock(struct mtx *m); /* exempt from the order: it cannot deadlock */
 void mtx_unlock(struct mtx *m);
 bool mtx_owned(const struct mtx *m); /* exact in the debug shape; "somebody's" otherwise */
 
-/* A static mtx's name and rank; it is still to be given to mtx_init() at start. */
-/* clang-format off */
-#define MTX_INIT(nm, rk) { .rank = (rk), .name = (nm) }
-/* clang-format on */
-
 /* CHECK that this thread holds no mtx and has entered no CPU's caches: "may sleep here". */
 void sync_assert_may_sleep(const char *func);
 

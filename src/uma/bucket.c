@@ -11,7 +11,7 @@
 #include "uma/uma_int.h"
 
 static const struct rung {
-	const char *name;
+	char name[12];
 	uint16_t entries;  /* slots */
 	uint16_t max_item; /* bytes: the largest item that starts with buckets of this size */
 } ladder[] = {

@@ -7,8 +7,8 @@
 #include "base/atomic.h"
 #include "vmem/vmem_int.h"
 
-CORE_STATE struct list vmem_arenas = LIST_INIT(vmem_arenas);
-CORE_STATE struct mtx vmem_arenas_lock = MTX_INIT("vmem arenas", RANK_ARENAS);
+CORE_STATE struct list vmem_arenas;
+CORE_STATE struct mtx vmem_arenas_lock;
 CORE_STATE static struct tag_source *default_tags;
 CORE_STATE static uma_zone_t arena_zone; /* of vmem_create() */
 CORE_STATE static uma_zone_t plain_zone; /* of tags, if nobody set a source */
@@ -51,15 +51,18 @@ plain_free(struct tag_source *ts, struct vmem_btag *bt)
 static void
 need_tags(vmem_t *vm)
 {
-	CORE_STATE static struct tag_source plain = { .alloc = plain_alloc, .free = plain_free };
+	CORE_STATE static struct tag_source plain;
 	int align = (int)vmem_btag_align - 1;
 
 	if (vm->tags != NULL || vm->own_tags)
 		return;
 	if (default_tags != NULL)
 		vm->tags = default_tags;
-	else if (zone_once(&plain_zone, "vmem btag", vmem_btag_size, align) != NULL)
+	else if (zone_once(&plain_zone, "vmem btag", vmem_btag_size, align) != NULL) {
+		plain.alloc = plain_alloc;
+		plain.free = plain_free;
 		vm->tags = &plain;
+	}
 }
 
 void

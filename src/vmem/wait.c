@@ -21,8 +21,8 @@
  */
 #include "vmem/vmem_int.h"
 
-CORE_STATE static struct mtx vmem_wait_lock = MTX_INIT("vmem wait", RANK_WAIT);
-CORE_STATE static struct list slept_on = LIST_INIT(slept_on); /* arenas, by `sleepers` */
+CORE_STATE static struct mtx vmem_wait_lock;
+CORE_STATE static struct list slept_on; /* arenas, by `sleepers` */
 CORE_STATE static struct arena_news news;
 CORE_STATE uint32_t arena_sleepers; /* written under the lock, read without */
 
@@ -30,6 +30,7 @@ void
 arena_wait_start(void)
 {
 	mtx_init(&vmem_wait_lock, "vmem wait", RANK_WAIT);
+	list_init(&slept_on);
 }
 
 void

@@ -98,14 +98,15 @@ check_kind(const struct stats_kind *kind)
 	for (unsigned i = 0; i < kind->nfields; i++) {
 		const struct stats_field *f = &kind->fields[i];
 
+		assert_true(f->name[sizeof(f->name) - 1] == '\0');
 		assert_true(f->offset >= end);
 		end = f->offset + f->size;
 		assert_true(end <= kind->size);
 		if (f->type == STATS_NUMBER || f->type == STATS_FLAG)
 			assert_int_equal(f->size, sizeof(uint64_t));
 		if (f->type == STATS_LIST) {
-			assert_int_equal(f->size % f->sub->size, 0);
-			check_kind(f->sub);
+			assert_int_equal(f->size % stats_sub(f)->size, 0);
+			check_kind(stats_sub(f));
 		}
 	}
 }

@@ -35,17 +35,18 @@ merge_list(const struct stats_field *f, void *into, void *from, bool max)
 	uint64_t *n = (uint64_t *)((char *)into + f->count_offset);
 	uint64_t more = *(uint64_t *)((char *)from + f->count_offset);
 	char *a = (char *)into + f->offset, *b = (char *)from + f->offset;
+	const struct stats_kind *sub = stats_sub(f);
 
 	for (uint64_t i = 0; i < more; i++) {
-		char *element = b + i * f->sub->size;
+		char *element = b + i * sub->size;
 		uint64_t k = 0;
 
-		while (k < *n && !same_keys(f->sub, a + k * f->sub->size, element))
+		while (k < *n && !same_keys(sub, a + k * sub->size, element))
 			k++;
 		if (k < *n)
-			merge_fields(f->sub, a + k * f->sub->size, element, max);
-		else if (k < f->size / f->sub->size) {
-			memcpy(a + k * f->sub->size, element, f->sub->size);
+			merge_fields(sub, a + k * sub->size, element, max);
+		else if (k < f->size / sub->size) {
+			memcpy(a + k * sub->size, element, sub->size);
 			*n = k + 1;
 		}
 	}

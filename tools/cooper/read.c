@@ -31,13 +31,14 @@ static bool
 read_list(const json_t *value, const struct stats_kind *kind, const struct stats_field *f,
     void *record, const char **why)
 {
+	const struct stats_kind *sub = stats_sub(f);
 	size_t n = json_array_size(value);
 
-	if (!json_is_array(value) || n > f->size / f->sub->size)
+	if (!json_is_array(value) || n > f->size / sub->size)
 		return (wrong(why, kind->name, f->name, "a list of the right length"));
 	for (size_t i = 0; i < n; i++)
-		if (!read_object(json_array_get(value, i), f->sub,
-			(char *)record + f->offset + i * f->sub->size, why))
+		if (!read_object(json_array_get(value, i), sub,
+			(char *)record + f->offset + i * sub->size, why))
 			return (false);
 	*(uint64_t *)((char *)record + f->count_offset) = n;
 	return (true);

@@ -8,14 +8,6 @@
 #define MIN_MEMORY ((uint64_t)1 << 20)
 #define MAX_MEMORY ((uint64_t)(sizeof(void *) == 4 ? 2048 : 4u << 20) << 20) /* 2 GB, 4 TB */
 
-#define SIZES                                                            \
-	(sizeof(void *) == 4 ? "a size from 1M to 2G (suffixes K, M, G)" \
-			     : "a size from 1M to 4T (suffixes K, M, G, T)")
-#define CACHES                                                      \
-	(sizeof(void *) == 4 ? "a size up to 2G (suffixes K, M, G)" \
-			     : "a size up to 4T (suffixes K, M, G, T)")
-#define BOOLS "alone, or 0 or 1"
-
 /* A word of the list, or the value after its '='; not terminated. */
 struct word {
 	const char *text;
@@ -63,32 +55,34 @@ word_number(struct word w, uint64_t max, bool suffix, uint64_t *out)
 
 /* ---- one word, "name" or "name=value" ------------------------------------------------------------ */
 
+/* What an option's value is, and so which of the functions below takes it. */
+enum option_type { SHAPE, MEMORY, KVA, COUNT, BOOL, DECAY, SIZE, TEXT };
+
+/* Without a pointer, so that no process that starts has to relocate the table. */
 struct option {
-	const char *name;
-	enum machine_option bit;
-	size_t field;         /* of struct machine_options */
-	const char *accepted; /* what to say to anything else */
-	bool (*parse)(struct word value, void *field, size_t max);
-	size_t max; /* for counts, the highest; for texts, the size of the field */
+	char name[12];
+	char accepted[48]; /* what to say to anything else; "": see accepted() */
+	uint16_t bit;      /* OPTION_* */
+	uint16_t field;    /* of struct machine_options */
+	uint8_t type;
+	uint32_t max; /* for counts, the highest; for texts, the size of the field */
 };
 
 /* `i386` or `amd64`: without or with a direct map. */
 static bool
-parse_shape(struct word value, void *field, size_t max)
+parse_shape(struct word value, void *field)
 {
 	bool *direct_map = field;
 
-	(void)max;
 	*direct_map = word_is(value, "amd64");
 	return (*direct_map || word_is(value, "i386"));
 }
 
 static bool
-parse_physmem(struct word value, void *field, size_t max)
+parse_physmem(struct word value, void *field)
 {
 	uint64_t *bytes = field;
 
-	(void)max;
 	if (!word_number(value, MAX_MEMORY, true, bytes) || *bytes < MIN_MEMORY)
 		return (false);
 	*bytes &= ~(uint64_t)PAGE_MASK;
@@ -96,10 +90,10 @@ parse_physmem(struct word value, void *field, size_t max)
 }
 
 static bool
-parse_kva(struct word value, void *field, size_t max)
+parse_kva(struct word value, void *field)
 {
 	uint64_t bytes = 0;
-	bool good = parse_physmem(value, &bytes, max);
+	bool good = parse_physmem(value, &bytes);
 
 	*(vm_size_t *)field = (vm_size_t)bytes;
 	return (good);
@@ -116,9 +110,8 @@ parse_count(struct word value, void *field, size_t max)
 }
 
 static bool
-parse_bool(struct word value, void *field, size_t max)
+parse_bool(struct word value, void *field)
 {
-	(void)max;
 	*(bool *)field = value.text == NULL || word_is(value, "1");
 	return (value.text == NULL || value.len == 1) && (*(bool *)field || word_is(value, "0"));
 }
@@ -139,9 +132,8 @@ parse_decay(struct word value, void *field, size_t max)
 }
 
 static bool
-parse_size(struct word value, void *field, size_t max)
+parse_size(struct word value, void *field)
 {
-	(void)max;
 	return (word_number(value, MAX_MEMORY, true, field));
 }
 
@@ -156,35 +148,68 @@ parse_text(struct word value, void *field, size_t max)
 
 #define FIELD(name) offsetof(struct machine_options, name)
 
+/* clang-format off */
 static const struct option options[] = {
-	{ "shape", OPTION_SHAPE, FIELD(shape.direct_map), "shape is i386 or amd64", parse_shape,
-	    0 },
-	{ "physmem", OPTION_PHYSMEM, FIELD(shape.physmem), SIZES, parse_physmem, 0 },
-	{ "kva", OPTION_KVA, FIELD(shape.kva_size), SIZES, parse_kva, 0 },
-	{ "cpus", OPTION_CPUS, FIELD(shape.ncpus), "cpus are 1 to 256", parse_count,
-	    COOPER_MAXCPU },
-	{ "domains", OPTION_DOMAINS, FIELD(shape.ndomains), "domains are 1 to 8", parse_count,
-	    COOPER_MAXDOMAIN },
-	{ "debug", OPTION_DEBUG, FIELD(shape.debug), BOOLS, parse_bool, 0 },
-	{ "daemon", OPTION_DAEMON, FIELD(shape.daemon), BOOLS, parse_bool, 0 },
-	{ "pin", OPTION_PIN, FIELD(shape.pin), BOOLS, parse_bool, 0 },
-	{ "rseq", OPTION_RSEQ, FIELD(rseq), BOOLS, parse_bool, 0 },
-	{ "warnings", OPTION_WARNINGS, FIELD(warnings), BOOLS, parse_bool, 0 },
-	{ "decay", OPTION_DECAY, FIELD(decay), "milliseconds up to a day, 0 at once, -1 never",
-	    parse_decay, 86400000 },
-	{ "ceiling", OPTION_CEILING, FIELD(ceiling), CACHES, parse_size, 0 },
-	{ "limit", OPTION_LIMIT, FIELD(limit), SIZES, parse_physmem, 0 },
-	{ "pressure", OPTION_PRESSURE, FIELD(pressure), "auto, 0, or a folder's name", parse_text,
-	    OPTIONS_PATH },
-	{ "stats", OPTION_STATS, FIELD(stats), "a file name of at most 255 characters", parse_text,
-	    OPTIONS_PATH },
+	{ "shape", "shape is i386 or amd64", OPTION_SHAPE, FIELD(shape.direct_map), SHAPE, 0 },
+	{ "physmem", "", OPTION_PHYSMEM, FIELD(shape.physmem), MEMORY, 0 },
+	{ "kva", "", OPTION_KVA, FIELD(shape.kva_size), KVA, 0 },
+	{ "cpus", "cpus are 1 to 256", OPTION_CPUS, FIELD(shape.ncpus), COUNT, COOPER_MAXCPU },
+	{ "domains", "domains are 1 to 8", OPTION_DOMAINS, FIELD(shape.ndomains), COUNT, COOPER_MAXDOMAIN },
+	{ "debug", "", OPTION_DEBUG, FIELD(shape.debug), BOOL, 0 },
+	{ "daemon", "", OPTION_DAEMON, FIELD(shape.daemon), BOOL, 0 },
+	{ "pin", "", OPTION_PIN, FIELD(shape.pin), BOOL, 0 },
+	{ "rseq", "", OPTION_RSEQ, FIELD(rseq), BOOL, 0 },
+	{ "warnings", "", OPTION_WARNINGS, FIELD(warnings), BOOL, 0 },
+	{ "decay", "milliseconds up to a day, 0 at once, -1 never", OPTION_DECAY, FIELD(decay), DECAY, 86400000 },
+	{ "ceiling", "", OPTION_CEILING, FIELD(ceiling), SIZE, 0 },
+	{ "limit", "", OPTION_LIMIT, FIELD(limit), MEMORY, 0 },
+	{ "pressure", "auto, 0, or a folder's name", OPTION_PRESSURE, FIELD(pressure), TEXT, OPTIONS_PATH },
+	{ "stats", "a file name of at most 255 characters", OPTION_STATS, FIELD(stats), TEXT, OPTIONS_PATH },
 };
+/* clang-format on */
+
+static bool
+parse(const struct option *o, struct word value, void *field)
+{
+	switch ((enum option_type)o->type) {
+	case SHAPE:
+		return (parse_shape(value, field));
+	case MEMORY:
+		return (parse_physmem(value, field));
+	case KVA:
+		return (parse_kva(value, field));
+	case COUNT:
+		return (parse_count(value, field, o->max));
+	case BOOL:
+		return (parse_bool(value, field));
+	case DECAY:
+		return (parse_decay(value, field, o->max));
+	case SIZE:
+		return (parse_size(value, field));
+	default:
+		return (parse_text(value, field, o->max));
+	}
+}
+
+static const char *
+accepted(const struct option *o)
+{
+	if (o->accepted[0] != '\0')
+		return (o->accepted);
+	if (o->type == BOOL)
+		return ("alone, or 0 or 1");
+	if (o->type == SIZE)
+		return (sizeof(void *) == 4 ? "a size up to 2G (suffixes K, M, G)"
+					    : "a size up to 4T (suffixes K, M, G, T)");
+	return (sizeof(void *) == 4 ? "a size from 1M to 2G (suffixes K, M, G)"
+				    : "a size from 1M to 4T (suffixes K, M, G, T)");
+}
 
 static int
-refuse(struct machine_options *o, const char **why, struct word w, const char *accepted)
+refuse(struct machine_options *o, const char **why, struct word w, const char *what)
 {
 	core_snprintf(o->why, sizeof(o->why), "option \"%.*s\": %s", (int)MIN(w.len, (size_t)40),
-	    w.text, accepted);
+	    w.text, what);
 	*why = o->why;
 	return (COOPER_EINVAL);
 }
@@ -204,8 +229,8 @@ parse_word(struct machine_options *o, const char **why, struct word w)
 		if (!word_is(name, known->name))
 			continue;
 		o->given |= known->bit;
-		if (!known->parse(value, (char *)o + known->field, known->max))
-			return (refuse(o, why, w, known->accepted));
+		if (!parse(known, value, (char *)o + known->field))
+			return (refuse(o, why, w, accepted(known)));
 		return (0);
 	}
 	return (refuse(o, why, w,

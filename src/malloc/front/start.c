@@ -9,6 +9,7 @@
  * tells that it is the same thread.
  */
 #define _GNU_SOURCE
+#include <dlfcn.h>
 #include <errno.h>
 #include <pthread.h>
 #include <unistd.h>
@@ -28,10 +29,10 @@ static struct malloc_type_stats front_stats[COOPER_MAXCPU];
 struct malloc_type front_type[1] = { { "libc", NULL, NULL, MALLOC_TYPE_FRONT } };
 
 /* ---- fork -------------------------------------------------------------------------------------------
- * Our handlers are registered when the library is loaded, or before that in the first malloc. So
- * ours is the last to prepare and the first in parent and child, the others may allocate, and
- * `started` is the same at all three. A process that has not started has no second thread: making
- * one allocates. A thread that is alone forks without taking a lock.
+ * Our handlers are registered in the first malloc, or before that when others register theirs: that
+ * comes here first. So ours is the last to prepare and the first in parent and child, the others may
+ * allocate, and `started` is the same at all three. A process that has not started has no second
+ * thread: making one allocates. A thread that is alone forks without taking a lock.
  */
 static void
 fork_prepare(void)
@@ -57,25 +58,42 @@ fork_child(void)
 		stats_run_fork_child();
 }
 
-/*
- * Twice would be once too often: the second prepare would wait for the first one's locks. glibc's
- * pthread_atfork() is a piece of code in each library that uses it, which tells which library that is;
- * we are never unloaded.
- */
 #ifdef __GLIBC__
-int __register_atfork(
-    void (*prepare)(void), void (*parent)(void), void (*child)(void), void *library);
-#define FORK_REGISTER(...) __register_atfork(__VA_ARGS__, NULL)
+
+/*
+ * glibc's pthread_atfork() is a piece of code in each library that uses it, which tells this function
+ * of libc which library that is; we are never unloaded.
+ */
+typedef int register_fn(void (*)(void), void (*)(void), void (*)(void), void *library);
+FRONT_EXPORT register_fn __register_atfork;
+
+static register_fn *
+libc_register(void)
+{
+	return ((register_fn *)dlsym(RTLD_NEXT, "__register_atfork"));
+}
+
+#define FORK_REGISTER(...) libc_register()(__VA_ARGS__, NULL)
 #else
 #define FORK_REGISTER(...) pthread_atfork(__VA_ARGS__)
 #endif
 
+/* Twice would be once too often: the second prepare would wait for the first one's locks. */
 static void
 fork_register(void)
 {
 	if (atomic_exchange(&registered, 1) == 0)
 		(void)FORK_REGISTER(fork_prepare, fork_parent, fork_child);
 }
+
+#ifdef __GLIBC__
+int
+__register_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void), void *library)
+{
+	fork_register();
+	return (libc_register()(prepare, parent, child, library));
+}
+#endif
 
 /* ---- start ------------------------------------------------------------------------------------------- */
 
@@ -131,19 +149,18 @@ front_started(void)
 }
 
 /*
- * Is COOPER_OPTIONS set? Asked in each process, so without a call: code and data that a process has
- * looked at are part of it.
+ * Is COOPER_OPTIONS set? Asked in each process, so without a call, and its name is in the code: what
+ * a process has looked at, a page at a time, is part of it.
  */
 static bool
 options_given(void)
 {
-	static const char name[] = "COOPER_OPTIONS=";
-	unsigned at;
-
 	for (char **e = environ; e != NULL && *e != NULL; e++) {
-		for (at = 0; name[at] != '\0' && (*e)[at] == name[at]; at++)
-			;
-		if (name[at] == '\0')
+		const char *s = *e;
+
+		if (s[0] == 'C' && s[1] == 'O' && s[2] == 'O' && s[3] == 'P' && s[4] == 'E' &&
+		    s[5] == 'R' && s[6] == '_' && s[7] == 'O' && s[8] == 'P' && s[9] == 'T' &&
+		    s[10] == 'I' && s[11] == 'O' && s[12] == 'N' && s[13] == 'S' && s[14] == '=')
 			return (true);
 	}
 	return (false);
@@ -155,8 +172,10 @@ start_at_load(void)
 {
 	if (options_given())
 		(void)front_start();
+#ifndef __GLIBC__
 	else
 		fork_register();
+#endif
 }
 
 /* ---- the end -------------------------------------------------------------------------------------------- */
