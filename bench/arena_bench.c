@@ -3,7 +3,8 @@
  * turn, so that what else the machine does meets them alike. A row is the median of its slices; a
  * percentile, which whoever takes the processor in between ruins, the least.
  *
- * usage: arena_bench i386|amd64 [10k|100k|1m ...]     all three, if none is named
+ * usage: arena_bench i386|amd64 [WORD ...]     words: 10k, 100k, 1m; first, best, next; churn: no
+ *                                              constrained rows. Of what no word names, all
  *
  * prints "NAME VALUE" (ns), "NAME VALUE bytes"; and for a reference "PEER:NAME ...":
  *
@@ -226,7 +227,7 @@ constrained(struct field *f, int kind)
 /* ---- states -------------------------------------------------------------------------------------------------------- */
 
 static void
-measure_state(unsigned live, const char *label, enum arena_policy policy)
+measure_state(unsigned live, const char *label, enum arena_policy policy, bool churn_only)
 {
 	static const struct arena_ops *const everybody[] = { &arena_cooper, &arena_twolevel,
 		&arena_twolevel_locked, &arena_list };
@@ -244,7 +245,7 @@ measure_state(unsigned live, const char *label, enum arena_policy policy)
 	snprintf(name, sizeof(name), "range_bytes_%s_%s", policy_name[policy], label);
 	for (unsigned i = 0; i < n; i++)
 		print_row(f[i].ops, name, bytes(&f[i]), " bytes");
-	for (int kind = 0; kind < KINDS && policy != ARENA_NEXT; kind++) {
+	for (int kind = 0; kind < KINDS && policy != ARENA_NEXT && !churn_only; kind++) {
 		snprintf(name, sizeof(name), "range_%s_%s_%s", kind_name[kind], policy_name[policy],
 		    label);
 		row(f, n, name, constrained, kind);
@@ -293,17 +294,37 @@ measure_pairs(void)
 		f[i].ops->destroy(f[i].arena);
 }
 
+static bool
+named(char **words, const char *word)
+{
+	for (; *words != NULL; words++)
+		if (strcmp(*words, word) == 0)
+			return (true);
+	return (false);
+}
+
+/* Bit i: the i-th of three is wanted. */
+static unsigned
+wanted(char **words, const char *const three[3])
+{
+	unsigned set = 0;
+
+	for (unsigned i = 0; i < 3; i++)
+		set |= (unsigned)named(words, three[i]) << i;
+	return (set == 0 ? 7 : set);
+}
+
 int
 main(int argc, char **argv)
 {
-	static const struct {
-		const char *label;
-		unsigned live;
-	} states[] = { { "10k", 10000 }, { "100k", 100000 }, { "1m", 1000000 } };
+	static const char *const labels[] = { "10k", "100k", "1m" };
+	static const unsigned live[] = { 10000, 100000, 1000000 };
+	unsigned states, policies;
 	struct machine_shape shape = { .ncpus = 2, .ndomains = 1, .physmem = 512 << 20 };
 
 	if (argc < 2 || (strcmp(argv[1], "i386") != 0 && strcmp(argv[1], "amd64") != 0)) {
-		fprintf(stderr, "usage: arena_bench i386|amd64 [10k|100k|1m ...]\n");
+		fprintf(stderr,
+		    "usage: arena_bench i386|amd64 [10k|100k|1m|first|best|next|churn ...]\n");
 		return (2);
 	}
 	shape.direct_map = strcmp(argv[1], "amd64") == 0;
@@ -314,13 +335,12 @@ main(int argc, char **argv)
 	}
 	clock_start();
 	measure_pairs();
-	for (unsigned s = 0; s < sizeof(states) / sizeof(states[0]); s++) {
-		bool wanted = argc == 2;
-
-		for (int i = 2; i < argc; i++)
-			wanted |= strcmp(argv[i], states[s].label) == 0;
-		for (unsigned policy = 0; wanted && policy < ARENA_POLICIES; policy++)
-			measure_state(states[s].live, states[s].label, (enum arena_policy)policy);
-	}
+	states = wanted(argv + 2, labels);
+	policies = wanted(argv + 2, policy_name);
+	for (unsigned s = 0; s < 3; s++)
+		for (unsigned policy = 0; policy < ARENA_POLICIES; policy++)
+			if (states >> s & 1 && policies >> policy & 1)
+				measure_state(live[s], labels[s], (enum arena_policy)policy,
+				    named(argv + 2, "churn"));
 	return (0);
 }

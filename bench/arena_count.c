@@ -2,7 +2,7 @@
  * Arena operations to be counted rather than timed: run it twice under an instruction counter, with
  * two numbers of operations; the difference is what the operations took.
  *
- * usage: arena_count pair|cached|constrained|churn OPERATIONS
+ * usage: arena_count pair|cached|constrained|churn|churn_best|churn_next OPERATIONS
  */
 #include <string.h>
 
@@ -25,17 +25,22 @@ main(int argc, char **argv)
 
 	if (argc != 3 || (n = (unsigned)strtoul(argv[2], NULL, 10)) == 0 ||
 	    cooper_start(&shape) != 0) {
-		fprintf(stderr, "usage: arena_count pair|cached|constrained|churn OPERATIONS\n");
+		fprintf(stderr, "usage: arena_count "
+				"pair|cached|constrained|churn|churn_best|churn_next OPERATIONS\n");
 		return (2);
 	}
-	if (strcmp(argv[1], "churn") == 0 || strcmp(argv[1], "constrained") == 0)
-		field_new(&f, &arena_cooper, ARENA_FIRST, 10000);
+	if (strncmp(argv[1], "churn", 5) == 0 || strcmp(argv[1], "constrained") == 0)
+		field_new(&f, &arena_cooper,
+		    strcmp(argv[1], "churn_best") == 0   ? ARENA_BEST
+		    : strcmp(argv[1], "churn_next") == 0 ? ARENA_NEXT
+							 : ARENA_FIRST,
+		    10000);
 	else
 		f = (struct field){ .ops = &arena_cooper,
 			.arena = strcmp(argv[1], "cached") == 0
 				     ? arena_cooper_cached(FIELD_BASE, 1 << 24)
 				     : arena_cooper.create(FIELD_BASE, 1 << 24, 16) };
-	if (strcmp(argv[1], "churn") == 0) {
+	if (strncmp(argv[1], "churn", 5) == 0) {
 		for (unsigned i = 0; i < n; i++)
 			churn_one(&f);
 	} else if (strcmp(argv[1], "constrained") == 0) {

@@ -108,8 +108,10 @@ attempt(vmem_t *vm, struct request *rq, int flags, vmem_addr_t *addrp)
 		bt = segment_take(vm, bt, start, rq->size);
 		bt->cached = rq->cached && start >= VMEM_ADDR_QCACHE_MIN;
 		bt->idle = rq->refill;
-		if (rq->policy == M_NEXTFIT)
+		if (rq->policy == M_NEXTFIT) {
 			vm->cursor = start + rq->size;
+			vm->near = bt_ref(vm, bt);
+		}
 		*addrp = start;
 		vm->counts.allocs++;
 		adjust = hash_wants(vm) && (flags & (M_USE_RESERVE | M_NOVM)) == 0;

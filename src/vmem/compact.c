@@ -85,21 +85,23 @@ move_tag(vmem_t *vm, struct vmem_btag *from, struct vmem_btag *to)
 {
 	btref r = bt_ref(vm, to);
 
+	if (index_inside(from))
+		index_leave(vm, from);
 	if (from->type == BT_BUSY)
 		(void)hash_remove(vm, from->start);
-	else
-		index_remove(vm, from);
 	if (from->type == BT_FREE)
 		bins_remove(vm, from, bt_size(vm, from));
 	*to = *from;
 	*(to->prev == 0 ? &vm->first : &bt_at(vm, to->prev)->next) = r;
 	*(to->next == 0 ? &vm->last : &bt_at(vm, to->next)->prev) = r;
+	if (vm->near == bt_ref(vm, from))
+		vm->near = r;
 	if (to->type == BT_FREE)
 		bins_insert(vm, to, bt_size(vm, to));
 	if (to->type == BT_BUSY)
 		hash_insert(vm, to);
-	else
-		index_insert(vm, to);
+	if (bt_is_span(to) || (to->type == BT_BUSY && vm->indexed))
+		index_enter(vm, to);
 }
 
 /* A small arena only: where live tags are many they pin the slabs anyhow. */

@@ -9,15 +9,16 @@
  *	M_NEXTFIT    next address past the last one       not allowed
  *	M_TOPDOWN    highest address                      highest address
  *
- * "No" is exact and costs what "yes" does: the index skips every subtree that has nothing large enough,
- * and, for requests of the shape that it knows, every subtree that cannot hold the request so
+ * "No" is exact and costs what "yes" does: the index skips every run of segments that has nothing large
+ * enough, and, for requests of the shape that it knows, every run that cannot hold the request so
  * shaped. Searches for other shapes look at segments that are large enough and turn out to lie wrongly;
  * when they have looked at more than a rebuild would, the index learns the new shape. An arena has one
  * or two shapes in practice, so this is rare. The arena's lock is held.
  */
 #include "vmem/vmem_int.h"
 
-#define PATIENCE 2 /* looks for a strange shape, per free segment, before the index learns it */
+#define PATIENCE   2  /* looks for a strange shape, per segment, before the index learns it */
+#define NEAR_LOOKS 32 /* at the segments next to the last one, before the index is asked */
 
 /* ---- geometry --------------------------------------------------------------------------------------- */
 
@@ -166,39 +167,13 @@ whole(const vmem_t *vm, const struct request *rq)
 				      rq->max >= bt_at(vm, vm->last)->start - 1));
 }
 
-/* Upwards from the segment that holds `from` or follows it. */
-static struct vmem_btag *
-lowest(vmem_t *vm, const struct request *rq, vmem_addr_t from, vmem_addr_t *startp)
-{
-	struct vmem_btag *bt;
-
-	if (!index_may(vm, rq->prune))
-		return (NULL);
-	bt = from == 0 ? NULL : index_floor(vm, from);
-	if (bt == NULL)
-		bt = index_first(vm, rq->prune);
-	for (; bt != NULL && bt->start <= rq->max; bt = index_next(vm, bt, rq->prune))
-		if (fits(vm, rq, bt, startp))
-			return (bt);
-	return (NULL);
-}
-
-static struct vmem_btag *
-highest(vmem_t *vm, const struct request *rq, vmem_addr_t *startp)
-{
-	struct vmem_btag *bt;
-
-	if (!index_may(vm, rq->prune))
-		return (NULL);
-	bt = rq->max == VMEM_ADDR_MAX ? index_last(vm, rq->prune) : index_floor(vm, rq->max);
-	for (; bt != NULL; bt = index_prev(vm, bt, rq->prune)) {
-		if (fits(vm, rq, bt, startp))
-			return (bt);
-		if (bt->start < rq->min)
-			break;
-	}
-	return (NULL);
-}
+struct search {
+	struct index_walk walk;
+	const struct request *rq;
+	struct vmem_btag *best;
+	vmem_addr_t start;
+	unsigned found; /* segments looked at from the first fit on */
+};
 
 /* Keep the tighter one. */
 static void
@@ -209,6 +184,52 @@ better(const vmem_t *vm, struct vmem_btag *bt, vmem_addr_t start, struct vmem_bt
 		return;
 	*best = bt;
 	*startp = start;
+}
+
+static bool
+take_first(struct index_walk *w, struct vmem_btag *bt)
+{
+	struct search *s = (struct search *)w;
+
+	if (!fits(w->vm, s->rq, bt, &s->start))
+		return (false);
+	s->best = bt;
+	return (true);
+}
+
+static bool
+take_tightest(struct index_walk *w, struct vmem_btag *bt)
+{
+	struct search *s = (struct search *)w;
+	vmem_addr_t start;
+
+	if (fits(w->vm, s->rq, bt, &start)) {
+		better(w->vm, bt, start, &s->best, &s->start);
+		if (bt_size(w->vm, s->best) == s->rq->size)
+			return (true);
+	}
+	return (s->best != NULL && ++s->found > FIT_WINDOW_LOOKS);
+}
+
+/* By the index, in the part of the window that begins at `from`. */
+static struct vmem_btag *
+by_address(vmem_t *vm, const struct request *rq, vmem_addr_t from,
+    bool (*look)(struct index_walk *w, struct vmem_btag *bt), vmem_addr_t *startp)
+{
+	struct search s = {
+		.walk = { .from = from,
+		    .to = rq->max,
+		    .down = rq->policy == M_TOPDOWN,
+		    .coarse = rq->policy == M_NEXTFIT && rq->plain,
+		    .prune = rq->prune,
+		    .look = look },
+		.rq = rq,
+	};
+
+	(void)index_walk(vm, &s.walk);
+	if (s.best != NULL)
+		*startp = s.start;
+	return (s.best);
 }
 
 /*
@@ -256,30 +277,41 @@ first_fit(vmem_t *vm, const struct request *rq, unsigned looks, vmem_addr_t *sta
 
 	if (whole(vm, rq))
 		bt = from_bins(vm, rq, looks, startp, &sure);
-	return (bt != NULL || sure ? bt : lowest(vm, rq, rq->min, startp));
+	return (bt != NULL || sure ? bt : by_address(vm, rq, rq->min, take_first, startp));
 }
 
 static struct vmem_btag *
 best_fit(vmem_t *vm, const struct request *rq, vmem_addr_t *startp)
 {
-	struct vmem_btag *best = NULL, *bt;
-	unsigned found = 0;
-	vmem_addr_t start;
-
 	if (whole(vm, rq))
 		return (first_fit(vm, rq, FIT_BEST_LOOKS, startp));
-	for (bt = lowest(vm, rq, rq->min, &start); bt != NULL && bt->start <= rq->max;
-	     bt = index_next(vm, bt, rq->prune)) {
-		if (!fits(vm, rq, bt, &start)) {
-			if (found > 0 && ++found > FIT_BEST_LOOKS)
-				break;
-			continue;
+	return (by_address(vm, rq, rq->min, take_tightest, startp));
+}
+
+/*
+ * A few segments from the last one on, since most often one of them will do. *from: where there is
+ * more to be looked at; VMEM_ADDR_MAX: nowhere.
+ */
+static struct vmem_btag *
+next_near(vmem_t *vm, const struct request *past, vmem_addr_t *from, vmem_addr_t *startp)
+{
+	struct vmem_btag *bt = bt_get(vm, vm->near);
+
+	*from = past->min;
+	if (bt == NULL || bt->start > past->min)
+		return (NULL);
+	for (unsigned i = 0; i < NEAR_LOOKS; i++) {
+		vm->counts.looks++;
+		if (fits(vm, past, bt, startp))
+			return (bt);
+		if (bt->next == 0) {
+			*from = VMEM_ADDR_MAX;
+			return (NULL);
 		}
-		better(vm, bt, start, &best, startp);
-		if (bt_size(vm, best) == rq->size || ++found > FIT_BEST_LOOKS)
-			break;
+		bt = bt_at(vm, bt->next);
 	}
-	return (best);
+	*from = MAX(*from, bt->start);
+	return (NULL);
 }
 
 static struct vmem_btag *
@@ -287,10 +319,14 @@ next_fit(vmem_t *vm, const struct request *rq, vmem_addr_t *startp)
 {
 	struct request past = *rq;
 	struct vmem_btag *bt;
+	vmem_addr_t from;
 
 	past.min = vm->cursor;
-	bt = lowest(vm, &past, past.min, startp);
-	return (bt != NULL ? bt : lowest(vm, rq, rq->min, startp));
+	if ((bt = next_near(vm, &past, &from, startp)) != NULL)
+		return (bt);
+	if (from != VMEM_ADDR_MAX && (bt = by_address(vm, &past, from, take_first, startp)) != NULL)
+		return (bt);
+	return (by_address(vm, rq, rq->min, take_first, startp));
 }
 
 static struct vmem_btag *
@@ -302,7 +338,7 @@ search(vmem_t *vm, const struct request *rq, vmem_addr_t *startp)
 	case M_NEXTFIT:
 		return (next_fit(vm, rq, startp));
 	case M_TOPDOWN:
-		return (highest(vm, rq, startp));
+		return (by_address(vm, rq, rq->min, take_first, startp));
 	default:
 		return (first_fit(vm, rq, FIT_FIRST_LOOKS, startp));
 	}
@@ -324,7 +360,7 @@ fit_find(vmem_t *vm, struct request *rq, vmem_addr_t *startp)
 	/* What comes from a bin at once is no search. */
 	if (vm->counts.looks - looks > 2 * FIT_BEST_LOOKS)
 		vm->strange += vm->counts.looks - looks;
-	if (vm->strange > PATIENCE * ((uint64_t)vm->nfree + FIT_BEST_LOOKS))
+	if (vm->strange > PATIENCE * ((uint64_t)vm->nbusy + vm->nfree + FIT_BEST_LOOKS))
 		index_reshape(vm, rq->shape);
 	return (bt);
 }

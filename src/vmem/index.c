@@ -1,39 +1,46 @@
 /*
- * Free segments and span ends by address: a treap whose nodes are the tags.
+ * The arena by address: a treap over some of the busy tags, for runs of neighbouring segments.
  *
- * In order of addresses from left to right (a span end before the free segment that starts where the
- * span ends), in order of priority from top to bottom; a tag's priority is a hash of its reference.
- * The expected depth is logarithmic whatever addresses come, and what a segment's start is does not
- * matter to it, so a segment that is clipped or grows stays where it is.
+ * HEADS are span ends, all of them, and busy tags whose reference hashes to a multiple of a power of two, the
+ * arena's stride. A head leads a run: itself and the tags after it up to the next head; what comes before
+ * the first head is the arena's front run. So the index takes no memory of its own: a busy tag has room for
+ * two links where a free one has its place in a bin, a free one is no head, and no two of those are
+ * neighbours. Runs are as long as chance will have it, a stride of tags on average and twice that where one
+ * looks. The stride is INDEX_FINE, but INDEX_COARSE while M_NEXTFIT is the only policy that searches
+ * by address, since that one finds most of what it wants without the index (fit.c) and pays for its upkeep.
  *
- * Each node knows two things of the subtree under it: the largest free size, and the largest size that
- * fits there in one shape (alignment, phase, line not to be crossed), which is the arena's to choose.
- * A search skips what cannot hold the request. Both are coded in few bits: exact up to 2,047 and 511
- * quanta, and rounded up above by less than 1/1024 and 1/256. A change climbs only as far as it changes
- * what a node knows: two steps or so.
+ * In order of addresses from left to right (a span end before the segment that starts where the span
+ * ends), in order of priority from top to bottom; a tag's priority is a hash of its reference. The
+ * expected depth is logarithmic whatever addresses come. Whoever looks for a head knows its start, so a
+ * head need not know its parent.
  *
- * Who searches by size alone never comes here (bins.c), and then the index is not kept up, which is most
- * of what a segment would cost: while the arena is not `indexed`, a segment that becomes free stays
- * outside, its `up` OUTSIDE, and one that is inside leaves when it changes. The first search by address
- * after that lets all of them in, as many as there are free segments; each has paid for it by having
- * stayed outside. After QUIET times as many frees without a search the arena is not indexed again.
+ * Each head KNOWS three things: the largest free size in the runs of the subtree under it at most; the
+ * largest size at most that fits there in one shape (alignment, phase, line not to be crossed), which is
+ * the arena's to choose; and the largest free size in its own run at most. A search skips what
+ * cannot hold the request. All are bounds from above: what grows raises them at once, on its way
+ * from the root; what shrinks leaves them, and the search that is led astray by it sets them right. So each
+ * change is paid for once. They are coded in few bits: exact up to 255, 63 and 3 quanta, and rounded up above
+ * by less than 1/128, 1/32 and 1/2; beyond 2^32 quanta all sizes are one.
  *
- * In an indexed arena, too, a segment that has just become free waits outside: most are taken again, or
- * merge, before the next search. The newest UNSETTLED of them wait, on a list through left (newer) and
- * right (older) with `up` WAITING; one too many settles the oldest, a search settles them all. The
- * arena's lock guards everything.
+ * Who searches by size alone never comes here (bins.c), and then the index is not kept up: while the arena
+ * is not `indexed`, nobody enters, what heads know may be wrong, and those inside leave when they are
+ * freed. The first search by address after that lets all heads in, in as many steps as there are tags, which
+ * the frees meanwhile have paid for. After as many frees without a search as there are tags the arena is not
+ * indexed again. The arena's lock guards everything.
  */
 #include "vmem/bins.h"
 
-#define MAX_BITS 10 /* of the mantissa, with 6 of the exponent */
-#define FIT_BITS 8
+#define INDEX_FINE   4u /* strides */
+#define INDEX_COARSE 16u
+#define QUIET_MIN    256
+#define PATH_MAX     64u
 
-#define QUIET     4   /* frees a free segment, */
-#define QUIET_MIN 256 /* and this many more */
-#define UNSETTLED 64
+#define MAX_BITS 7 /* of the mantissa, with 5 of the exponent */
+#define FIT_BITS 5
+#define OWN_BITS 1
 
 static inline uint32_t
-priority(btref r)
+hash_of(btref r)
 {
 	r ^= r >> 15;
 	r *= 0x2c1b3c6du;
@@ -41,6 +48,15 @@ priority(btref r)
 	r *= 0x297a2d39u;
 	return (r ^ r >> 15);
 }
+
+/* A head's is compared above the bits that make it one. */
+static inline uint32_t
+priority(btref r)
+{
+	return (hash_of(r));
+}
+
+/* ---- what heads know ------------------------------------------------------------------------------ */
 
 /* Monotonic in n: at least as large for at least as large an n, and 0 for 0. */
 static inline uint32_t
@@ -55,18 +71,7 @@ code(vmem_size_t n, unsigned bits)
 	mantissa = n >> e;
 	if (mantissa << e != n)
 		mantissa++; /* up; a carry goes into the exponent by itself */
-	return ((uint32_t)(((vmem_size_t)e << bits) + mantissa));
-}
-
-/* The largest size with this code of MAX_BITS. */
-static vmem_size_t
-largest_of_code(const vmem_t *vm, uint32_t c)
-{
-	vmem_size_t mantissa = (c & (((uint32_t)1 << MAX_BITS) - 1)) | (vmem_size_t)1 << MAX_BITS;
-
-	if (c >> MAX_BITS == 0)
-		return ((vmem_size_t)c << vm->quantum_shift);
-	return (mantissa << ((c >> MAX_BITS) - 1) << vm->quantum_shift);
+	return (MIN(((uint32_t)e << bits) + (uint32_t)mantissa, (32u << bits) - 1));
 }
 
 struct prune
@@ -74,89 +79,114 @@ index_prune(const vmem_t *vm, vmem_size_t size, bool shaped)
 {
 	vmem_size_t n = size >> vm->quantum_shift;
 
-	return ((struct prune){ code(n, MAX_BITS), shaped ? code(n, FIT_BITS) : 0 });
+	return (
+	    (struct prune){ code(n, MAX_BITS), shaped ? code(n, FIT_BITS) : 0, code(n, OWN_BITS) });
 }
 
-/* What the subtree of bt has: its own segment and what its children know. */
+struct prune
+index_knows(const vmem_t *vm, const struct vmem_btag *bt)
+{
+	vmem_addr_t end = bt_at(vm, bt->next)->start;
+	struct prune k = index_prune(vm, end - bt->start, false);
+
+	if (unlikely(vm->shape.align != 0))
+		k.fit =
+		    code(shape_capacity(&vm->shape, bt->start, end) >> vm->quantum_shift, FIT_BITS);
+	return (k);
+}
+
+static inline void
+more(struct prune *k, struct prune other)
+{
+	k->max = MAX(k->max, other.max);
+	k->fit = MAX(k->fit, other.fit);
+	k->own = MAX(k->own, other.own);
+}
+
+/* What the subtree has; of its own run nothing is said. */
 static inline struct prune
-summary(const vmem_t *vm, const struct vmem_btag *bt)
+known(const struct vmem_btag *head)
 {
-	struct prune s = { 0, 0 };
-
-	if (bt->type == BT_FREE) {
-		vmem_addr_t end = bt_at(vm, bt->next)->start;
-
-		s = index_prune(vm, end - bt->start, false);
-		if (unlikely(vm->shape.align != 0))
-			s.fit =
-			    code(shape_capacity(&vm->shape, bt->start, end) >> vm->quantum_shift,
-				FIT_BITS);
-	}
-	for (int side = 0; side < 2; side++) {
-		btref r = side == 0 ? bt->left : bt->right;
-
-		if (r != 0) {
-			const struct vmem_btag *child = bt_at(vm, r);
-
-			s.max = MAX(s.max, child->max);
-			s.fit = MAX(s.fit, child->fit);
-		}
-	}
-	return (s);
+	return ((struct prune){ head->max, head->fit, 0 });
 }
 
-static void
-update(vmem_t *vm, struct vmem_btag *bt)
+static inline void
+know(struct vmem_btag *head, struct prune k)
 {
-	for (; bt != NULL; bt = bt_get(vm, bt->up)) {
-		struct prune s = summary(vm, bt);
+	head->max = k.max & 0xfff;
+	head->fit = k.fit & 0x3ff;
+	head->own = k.own & 0x3f;
+}
 
+/* The subtree has k, too; its own run has not. */
+static inline void
+raise(struct vmem_btag *head, struct prune k)
+{
+	if (k.max > head->max)
+		head->max = k.max & 0xfff;
+	if (k.fit > head->fit)
+		head->fit = k.fit & 0x3ff;
+}
+
+/* The next tag of the run that bt is in; NULL: bt is its last. */
+static inline struct vmem_btag *
+run_next(const vmem_t *vm, const struct vmem_btag *bt)
+{
+	struct vmem_btag *next = bt_get(vm, bt->next);
+
+	return (next == NULL || index_inside(next) ? NULL : next);
+}
+
+static struct prune
+run_knows(vmem_t *vm, const struct vmem_btag *bt)
+{
+	struct prune k = { 0, 0, 0 };
+
+	for (; bt != NULL; bt = run_next(vm, bt)) {
 		vm->counts.looks++;
-		if (s.max == bt->max && s.fit == bt->fit)
-			break;
-		bt->max = s.max & 0xffff;
-		bt->fit = s.fit & 0x3fff;
+		if (bt->type == BT_FREE)
+			more(&k, index_knows(vm, bt));
 	}
+	return (k);
 }
 
-/* The link that holds bt. */
-static inline btref *
-holder(vmem_t *vm, struct vmem_btag *bt)
+/* The first tag of the front run; NULL: it is empty. */
+static inline struct vmem_btag *
+front_run(const vmem_t *vm)
 {
-	struct vmem_btag *up = bt_get(vm, bt->up);
+	struct vmem_btag *bt = bt_get(vm, vm->first);
 
-	if (up == NULL)
-		return (&vm->root);
-	return (up->left == bt_ref(vm, bt) ? &up->left : &up->right);
+	return (bt == NULL || index_inside(bt) ? NULL : bt);
 }
 
-/* Turn bt's child up into bt's place; both know what is true afterwards. */
+/* All that is known, anew and exactly. */
+static struct prune
+learn(vmem_t *vm, btref r)
+{
+	struct prune k = { 0, 0, 0 };
+	struct vmem_btag *head;
+	uint32_t own;
+
+	if (r == 0)
+		return (k);
+	head = bt_at(vm, r);
+	k = run_knows(vm, head);
+	own = k.own;
+	more(&k, learn(vm, head->left));
+	more(&k, learn(vm, head->right));
+	k.own = own;
+	know(head, k);
+	return (k);
+}
+
 static void
-rotate(vmem_t *vm, struct vmem_btag *bt, bool left_child)
+learn_all(vmem_t *vm)
 {
-	btref *link = holder(vm, bt), self = bt_ref(vm, bt), moved;
-	struct vmem_btag *child = bt_at(vm, left_child ? bt->left : bt->right);
-	struct prune s;
-
-	*link = bt_ref(vm, child);
-	child->up = bt->up;
-	bt->up = *link;
-	if (left_child) {
-		moved = bt->left = child->right;
-		child->right = self;
-	} else {
-		moved = bt->right = child->left;
-		child->left = self;
-	}
-	if (moved != 0)
-		bt_at(vm, moved)->up = self;
-	child->max = bt->max;
-	child->fit = bt->fit;
-	s = summary(vm, bt);
-	bt->max = s.max & 0xffff;
-	bt->fit = s.fit & 0x3fff;
-	vm->counts.looks++;
+	vm->front = run_knows(vm, front_run(vm));
+	(void)learn(vm, vm->root);
 }
+
+/* ---- in and out ------------------------------------------------------------------------------------- */
 
 static inline bool
 before(const struct vmem_btag *a, const struct vmem_btag *b)
@@ -164,152 +194,69 @@ before(const struct vmem_btag *a, const struct vmem_btag *b)
 	return (a->start != b->start ? a->start < b->start : a->type < b->type);
 }
 
-/* ---- in and out ------------------------------------------------------------------------------------- */
-
+/* A head that brings k to the runs above it. What a subtree that parts knew stays a bound for its parts. */
 static void
-insert(vmem_t *vm, struct vmem_btag *bt)
+insert(vmem_t *vm, struct vmem_btag *bt, struct prune k)
 {
-	btref *link = &vm->root, ref = bt_ref(vm, bt);
-	struct vmem_btag *up = NULL;
+	btref *link = &vm->root, ref = bt_ref(vm, bt), r, *left, *right;
 	uint32_t mine = priority(ref);
+	struct vmem_btag *head;
 
-	while (*link != 0) {
-		up = bt_at(vm, *link);
+	while (*link != 0 && priority(*link) >= mine) {
+		head = bt_at(vm, *link);
 		vm->counts.looks++;
-		link = before(bt, up) ? &up->left : &up->right;
+		raise(head, k);
+		link = before(bt, head) ? &head->left : &head->right;
 	}
+	r = *link;
 	*link = ref;
-	bt->up = up == NULL ? 0 : bt_ref(vm, up);
-	bt->left = bt->right = 0;
-	bt->max = 0;
-	bt->fit = 0;
-	update(vm, bt);
-	while (bt->up != 0 && priority(bt->up) < mine) {
-		up = bt_at(vm, bt->up);
-		rotate(vm, up, up->left == ref);
+	if (r != 0)
+		more(&k, known(bt_at(vm, r)));
+	know(bt, k);
+	left = &bt->left;
+	right = &bt->right;
+	while (r != 0) {
+		head = bt_at(vm, r);
+		vm->counts.looks++;
+		if (before(head, bt)) {
+			*left = r;
+			left = &head->right;
+			r = *left;
+		} else {
+			*right = r;
+			right = &head->left;
+			r = *right;
+		}
 	}
+	*left = *right = 0;
 }
 
-/* Take a waiting segment off the list. */
 static void
-recall(vmem_t *vm, struct vmem_btag *bt)
+take_out(vmem_t *vm, struct vmem_btag *bt)
 {
-	*(bt->left == 0 ? &vm->newest : &bt_at(vm, bt->left)->right) = bt->right;
-	*(bt->right == 0 ? &vm->oldest : &bt_at(vm, bt->right)->left) = bt->left;
-	vm->nunsettled--;
-}
+	btref *link = &vm->root, ref = bt_ref(vm, bt), left = bt->left, right = bt->right;
+	struct vmem_btag *head;
 
-static void
-settle_all_but(vmem_t *vm, unsigned most)
-{
-	while (vm->nunsettled > most) {
-		struct vmem_btag *bt = bt_at(vm, vm->oldest);
-
-		recall(vm, bt);
-		insert(vm, bt);
+	while (*link != ref) {
+		head = bt_at(vm, *link);
+		vm->counts.looks++;
+		link = before(bt, head) ? &head->left : &head->right;
 	}
-}
-
-/* Nobody has searched by address for long: those that wait stay outside, those inside will leave. */
-static NOINLINE void
-give_up(vmem_t *vm)
-{
-	vm->indexed = false;
-	while (vm->nunsettled > 0) {
-		struct vmem_btag *bt = bt_at(vm, vm->oldest);
-
-		recall(vm, bt);
-		bt->up = INDEX_OUTSIDE;
+	while (left != 0 && right != 0) {
+		vm->counts.looks++;
+		if (priority(left) > priority(right)) {
+			head = bt_at(vm, *link = left);
+			raise(head, known(bt_at(vm, right)));
+			link = &head->right;
+			left = *link;
+		} else {
+			head = bt_at(vm, *link = right);
+			raise(head, known(bt_at(vm, left)));
+			link = &head->left;
+			right = *link;
+		}
 	}
-}
-
-/* Each free segment is in a bin; a span end is always inside. */
-static NOINLINE void
-build(vmem_t *vm)
-{
-	uint64_t looks = vm->counts.looks;
-	unsigned bin;
-
-	vm->indexed = true;
-	bin = bins_first(vm, 0);
-	for (; bin != BIN_NONE; bin = bins_first(vm, bin + 1)) {
-		struct vmem_btag *bt = bt_at(vm, *bin_head(vm, bin));
-
-		for (; bt != NULL; bt = bt_get(vm, bt->bin_next))
-			if (bt->up == INDEX_OUTSIDE)
-				insert(vm, bt);
-	}
-	vm->counts.built += vm->counts.looks - looks;
-	vm->counts.looks = looks;
-}
-
-/* Before a search. */
-static inline void
-settle(vmem_t *vm)
-{
-	if (unlikely(!vm->indexed))
-		build(vm);
-	vm->quiet = 0;
-	settle_all_but(vm, 0);
-}
-
-void
-index_enter(vmem_t *vm, struct vmem_btag *bt)
-{
-	btref r = bt_ref(vm, bt);
-
-	if (bt->type != BT_FREE) {
-		insert(vm, bt);
-		return;
-	}
-	bt->up = INDEX_WAITING;
-	bt->left = 0;
-	bt->right = vm->newest;
-	*(vm->newest == 0 ? &vm->oldest : &bt_at(vm, vm->newest)->left) = r;
-	vm->newest = r;
-	vm->nunsettled++;
-	settle_all_but(vm, UNSETTLED);
-	if (unlikely(++vm->quiet > QUIET * vm->nfree + QUIET_MIN))
-		give_up(vm);
-}
-
-void
-index_leave(vmem_t *vm, struct vmem_btag *bt)
-{
-	btref child, *link;
-
-	if (bt->up == INDEX_WAITING) {
-		recall(vm, bt);
-		return;
-	}
-	while (bt->left != 0 && bt->right != 0)
-		rotate(vm, bt, priority(bt->left) > priority(bt->right));
-	child = bt->left != 0 ? bt->left : bt->right;
-	link = holder(vm, bt);
-	*link = child;
-	if (child != 0)
-		bt_at(vm, child)->up = bt->up;
-	update(vm, bt_get(vm, bt->up));
-}
-
-void
-index_change(vmem_t *vm, struct vmem_btag *bt)
-{
-	if (bt->up == INDEX_WAITING)
-		return;
-	if (vm->indexed) {
-		update(vm, bt);
-		return;
-	}
-	index_leave(vm, bt);
-	bt->up = INDEX_OUTSIDE;
-}
-
-struct vmem_btag *
-index_floor(vmem_t *vm, vmem_addr_t addr)
-{
-	settle(vm);
-	return (index_span_floor(vm, addr));
+	*link = left != 0 ? left : right;
 }
 
 struct vmem_btag *
@@ -328,145 +275,276 @@ index_span_floor(vmem_t *vm, vmem_addr_t addr)
 	return (found);
 }
 
-/* ---- walks that skip --------------------------------------------------------------------------------
- * First, last, next and prev return every node that may hold the request and some that do not.
+/*
+ * The run that addr is in has k. Those on the way who turn out not to lie above that run's head learn
+ * nothing, as far as the path is remembered: a bound too high does no harm.
  */
+static void
+raise_at(vmem_t *vm, vmem_addr_t addr, struct prune k)
+{
+	struct vmem_btag *path[PATH_MAX], *bt = bt_get(vm, vm->root), *head = NULL;
+	unsigned depth = 0, above = 0;
+
+	while (bt != NULL) {
+		vm->counts.looks++;
+		if (depth < PATH_MAX)
+			path[depth++] = bt;
+		else
+			raise(bt, k);
+		if (bt->start <= addr) {
+			head = bt;
+			above = depth;
+			bt = bt_get(vm, bt->right);
+		} else
+			bt = bt_get(vm, bt->left);
+	}
+	if (head == NULL) {
+		more(&vm->front, k);
+		return;
+	}
+	for (unsigned i = 0; i < above; i++)
+		raise(path[i], k);
+	if (k.own > head->own)
+		head->own = k.own & 0x3f;
+}
 
 static inline bool
-may(const vmem_t *vm, btref r, struct prune p)
+may_lead(const vmem_t *vm, const struct vmem_btag *bt)
 {
-	const struct vmem_btag *bt = bt_get(vm, r);
-
-	return (bt != NULL && bt->max >= p.max && bt->fit >= p.fit);
+	return (bt_is_span(bt) || (hash_of(bt_ref(vm, bt)) & (vm->stride - 1)) == 0);
 }
 
-bool
-index_may(vmem_t *vm, struct prune p)
+void
+index_enter(vmem_t *vm, struct vmem_btag *bt)
 {
-	settle(vm);
-	vm->counts.looks++;
-	return (may(vm, vm->root, p));
+	if (may_lead(vm, bt))
+		insert(vm, bt, vm->indexed ? run_knows(vm, bt) : (struct prune){ 0, 0, 0 });
 }
 
-struct vmem_btag *
-index_first(vmem_t *vm, struct prune p)
+void
+index_leave(vmem_t *vm, struct vmem_btag *bt)
 {
-	btref r;
+	struct prune k = { 0, 0, 0 };
 
-	if (!index_may(vm, p))
-		return (NULL);
-	r = vm->root;
-	for (; may(vm, bt_at(vm, r)->left, p); r = bt_at(vm, r)->left)
-		vm->counts.looks++;
-	return (bt_at(vm, r));
+	if (vm->indexed)
+		k = run_knows(vm, bt);
+	take_out(vm, bt);
+	bt->left = INDEX_OUTSIDE;
+	if (k.max != 0)
+		raise_at(vm, bt->start, k);
 }
 
-struct vmem_btag *
-index_last(vmem_t *vm, struct prune p)
+void
+index_grown(vmem_t *vm, struct vmem_btag *bt)
 {
-	btref r;
-
-	if (!index_may(vm, p))
-		return (NULL);
-	r = vm->root;
-	for (; may(vm, bt_at(vm, r)->right, p); r = bt_at(vm, r)->right)
-		vm->counts.looks++;
-	return (bt_at(vm, r));
+	raise_at(vm, bt->start, index_knows(vm, bt));
+	/* Nobody has searched by address for long. */
+	if (unlikely(++vm->quiet > vm->nfree + vm->nbusy + QUIET_MIN))
+		vm->indexed = false;
 }
 
-struct vmem_btag *
-index_next(vmem_t *vm, struct vmem_btag *bt, struct prune p)
+static NOINLINE void
+build(vmem_t *vm, uint32_t stride)
 {
-	btref r = bt->right;
-
-	vm->counts.looks++;
-	if (may(vm, r, p)) {
-		for (; may(vm, bt_at(vm, r)->left, p); r = bt_at(vm, r)->left)
-			vm->counts.looks++;
-		return (bt_at(vm, r));
-	}
-	for (r = bt_ref(vm, bt); bt->up != 0; r = bt_ref(vm, bt)) {
-		vm->counts.looks++;
-		bt = bt_at(vm, bt->up);
-		if (bt->left == r)
-			return (bt);
-	}
-	return (NULL);
-}
-
-struct vmem_btag *
-index_prev(vmem_t *vm, struct vmem_btag *bt, struct prune p)
-{
-	btref r = bt->left;
-
-	vm->counts.looks++;
-	if (may(vm, r, p)) {
-		for (; may(vm, bt_at(vm, r)->right, p); r = bt_at(vm, r)->right)
-			vm->counts.looks++;
-		return (bt_at(vm, r));
-	}
-	for (r = bt_ref(vm, bt); bt->up != 0; r = bt_ref(vm, bt)) {
-		vm->counts.looks++;
-		bt = bt_at(vm, bt->up);
-		if (bt->right == r)
-			return (bt);
-	}
-	return (NULL);
-}
-
-/*
- * The size of the largest free segment. Above 2,047 quanta, sizes that differ by less than 1/1024 share
- * a code, and then the segments that have it are compared.
- */
-vmem_size_t
-index_largest(vmem_t *vm)
-{
+	uint64_t looks = vm->counts.looks;
 	struct vmem_btag *bt;
-	vmem_size_t largest;
-	struct prune p;
-	bool sure;
 
-	largest = bins_largest(vm, &sure);
-	if (sure)
-		return (largest);
-	settle(vm);
-	bt = bt_get(vm, vm->root);
-	if (bt == NULL || bt->max == 0)
-		return (0);
-	p = (struct prune){ bt->max, 0 };
-	for (bt = index_first(vm, p); bt != NULL && largest < largest_of_code(vm, p.max);
-	     bt = index_next(vm, bt, p))
-		if (bt->type == BT_FREE)
-			largest = MAX(largest, bt_size(vm, bt));
-	return (largest);
+	vm->indexed = false;
+	vm->stride = stride;
+	for (bt = bt_get(vm, vm->first); bt != NULL; bt = bt_get(vm, bt->next))
+		if (bt->type == BT_BUSY && bt->left == INDEX_OUTSIDE)
+			index_enter(vm, bt);
+	vm->indexed = true;
+	learn_all(vm);
+	vm->counts.built += vm->counts.looks - looks;
+	vm->counts.looks = looks;
+}
+
+/* Before a search. Heads of a finer stride than is wanted do no harm. */
+static inline void
+settle(vmem_t *vm, uint32_t stride)
+{
+	if (unlikely(!vm->indexed || vm->stride > stride))
+		build(vm, stride);
+	vm->quiet = 0;
+}
+
+struct vmem_btag *
+index_floor(vmem_t *vm, vmem_addr_t addr)
+{
+	settle(vm, INDEX_FINE);
+	return (index_span_floor(vm, addr));
 }
 
 void
 index_reshape(vmem_t *vm, struct shape shape)
 {
-	static const struct prune everything = { 0, 0 };
-	struct vmem_btag *bt, *up;
-
 	vm->shape = shape;
 	vm->strange = 0;
 	vm->counts.shapes++;
-	/* Children before their parents: left, right, itself. */
-	bt = index_first(vm, everything);
-	while (bt != NULL) {
-		struct prune s;
+	settle(vm, INDEX_COARSE);
+	learn_all(vm);
+}
 
-		while (bt->left != 0 || bt->right != 0)
-			bt = bt_at(vm, bt->left != 0 ? bt->left : bt->right);
-		for (;;) {
-			s = summary(vm, bt);
-			bt->fit = s.fit & 0x3fff;
-			up = bt_get(vm, bt->up);
-			if (up == NULL)
-				return;
-			if (bt_ref(vm, bt) == up->left && up->right != 0)
-				break;
-			bt = up;
-		}
-		bt = bt_at(vm, up->right);
+/* ---- walks that skip -------------------------------------------------------------------------------- */
+
+static inline bool
+may(struct prune k, const struct index_walk *w)
+{
+	return (k.max >= w->prune.max && k.fit >= w->prune.fit);
+}
+
+static inline bool
+look(struct index_walk *w, struct vmem_btag *bt, struct prune *k)
+{
+	if (bt->type != BT_FREE)
+		return (false);
+	more(k, index_knows(w->vm, bt));
+	return (w->look(w, bt));
+}
+
+/* Show w the free segments of a run; true: it wants no more. */
+static bool
+walk_run(struct index_walk *w, struct vmem_btag *first, struct prune *k)
+{
+	struct vmem_btag *bt = first, *next;
+
+	for (;; bt = next) {
+		w->vm->counts.looks++;
+		if (!w->down && look(w, bt, k))
+			return (true);
+		if ((next = run_next(w->vm, bt)) == NULL)
+			break;
 	}
+	if (!w->down)
+		return (false);
+	for (; !look(w, bt, k); bt = bt_at(w->vm, bt->prev))
+		if (bt == first)
+			return (false);
+	return (true);
+}
+
+static bool
+walk_front(struct index_walk *w)
+{
+	struct vmem_btag *first = front_run(w->vm);
+	struct prune k = { 0, 0, 0 };
+
+	if (first == NULL || !may(w->vm->front, w))
+		return (false);
+	if (walk_run(w, first, &k))
+		return (true);
+	w->vm->front = k;
+	return (false);
+}
+
+/* What a run has at most whose largest free size has this code. */
+static inline struct prune
+own_at_most(uint32_t own)
+{
+	uint64_t n = own;
+
+	if (own >> OWN_BITS != 0)
+		n = (uint64_t)(own % (1u << OWN_BITS) + (1u << OWN_BITS))
+		    << ((own >> OWN_BITS) - 1);
+	n = MIN(n, (vmem_size_t)-1);
+	return (
+	    (struct prune){ code((vmem_size_t)n, MAX_BITS), code((vmem_size_t)n, FIT_BITS), own });
+}
+
+/* As deep as the treap. */
+static bool
+walk_tree(struct index_walk *w, btref r)
+{
+	struct vmem_btag *head;
+	struct prune k = { 0, 0, 0 };
+	bool low, high; /* head lies below, above what is asked for */
+	uint32_t own = 0;
+
+	if (r == 0)
+		return (false);
+	head = bt_at(w->vm, r);
+	w->vm->counts.looks++;
+	if (!may(known(head), w))
+		return (false);
+	low = w->lo != NULL && before(head, w->lo);
+	high = w->hi != NULL && before(w->hi, head);
+	if (w->down ? !high && walk_tree(w, head->right)
+		    : !low && head != w->lo && walk_tree(w, head->left))
+		return (true);
+	if (!low && !high) {
+		own = head->own;
+		if (own < w->prune.own)
+			k = own_at_most(own);
+		else if (walk_run(w, head, &k))
+			return (true);
+		else
+			own = k.own;
+	}
+	if (w->down ? !low && head != w->lo && walk_tree(w, head->left)
+		    : !high && walk_tree(w, head->right))
+		return (true);
+	if (low || high)
+		return (false);
+	/* Nothing here: know why. */
+	if (head->left != 0)
+		more(&k, known(bt_at(w->vm, head->left)));
+	if (head->right != 0)
+		more(&k, known(bt_at(w->vm, head->right)));
+	k.max = MIN(k.max, head->max);
+	k.fit = MIN(k.fit, head->fit);
+	k.own = own;
+	know(head, k);
+	return (false);
+}
+
+bool
+index_walk(vmem_t *vm, struct index_walk *w)
+{
+	bool tree = true;
+
+	settle(vm, w->coarse ? INDEX_COARSE : INDEX_FINE);
+	w->vm = vm;
+	w->lo = w->from == VMEM_ADDR_MIN ? NULL : index_span_floor(vm, w->from);
+	w->hi = NULL;
+	if (w->to != VMEM_ADDR_MAX)
+		tree = (w->hi = index_span_floor(vm, w->to)) != NULL;
+	if (w->lo == NULL && !w->down && walk_front(w))
+		return (true);
+	if (tree && walk_tree(w, vm->root))
+		return (true);
+	return (w->lo == NULL && w->down && walk_front(w));
+}
+
+struct largest {
+	struct index_walk walk;
+	vmem_size_t size;
+};
+
+static bool
+look_for_larger(struct index_walk *w, struct vmem_btag *bt)
+{
+	struct largest *l = (struct largest *)w;
+	vmem_size_t size = bt_size(w->vm, bt);
+
+	if (size > l->size) {
+		l->size = size;
+		w->prune = index_prune(w->vm, size + w->vm->quantum_mask + 1, false);
+	}
+	return (false);
+}
+
+/* The size of the largest free segment. */
+vmem_size_t
+index_largest(vmem_t *vm)
+{
+	struct largest l = { .walk = { .to = VMEM_ADDR_MAX, .look = look_for_larger } };
+	bool sure;
+
+	l.size = bins_largest(vm, &sure);
+	if (sure)
+		return (l.size);
+	l.walk.prune = index_prune(vm, l.size + vm->quantum_mask + 1, false);
+	(void)index_walk(vm, &l.walk);
+	return (l.size);
 }

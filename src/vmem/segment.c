@@ -5,7 +5,7 @@
  * written here too, except that who frees a segment has taken it from there.
  *
  * What stays true: segments fill their span; no two free ones are neighbours; a free one is on its
- * bin and in the index. The arena's lock is held.
+ * bin, and where the arena is indexed its run knows of it. The arena's lock is held.
  */
 #include "vmem/bins.h"
 #include "vmem/hash.h"
@@ -29,6 +29,8 @@ drop_tag(vmem_t *vm, struct vmem_btag *bt)
 {
 	*(bt->prev == 0 ? &vm->first : &bt_at(vm, bt->prev)->next) = bt->next;
 	*(bt->next == 0 ? &vm->last : &bt_at(vm, bt->next)->prev) = bt->prev;
+	if (unlikely(vm->near == bt_ref(vm, bt)))
+		vm->near = 0;
 	spare_put(vm, bt);
 }
 
@@ -39,35 +41,47 @@ new_tag(vmem_t *vm, enum bt_type type, vmem_addr_t start)
 
 	bt->start = start;
 	bt->word = type;
+	bt->left = INDEX_OUTSIDE;
 	return (bt);
 }
 
 /* ---- free segments ---------------------------------------------------------------------------------- */
 
-/* A free segment, on the list, enters bins and index. */
+/* A free segment, on the list, enters the bins. */
 static inline void
 enter(vmem_t *vm, struct vmem_btag *bt, vmem_size_t size)
 {
 	bt->word = BT_FREE;
 	bins_insert(vm, bt, size);
-	index_insert(vm, bt);
 	vm->nfree++;
+	if (unlikely(vm->indexed))
+		index_grown(vm, bt);
 }
 
 static inline void
 leave(vmem_t *vm, struct vmem_btag *bt, vmem_size_t size)
 {
 	bins_remove(vm, bt, size);
-	index_remove(vm, bt);
 	vm->nfree--;
 }
 
-/* A free segment that had `old` bytes has another size now. */
+/* A free segment that had `old` bytes has more now. */
 static inline void
-resized(vmem_t *vm, struct vmem_btag *bt, vmem_size_t old, vmem_size_t size)
+grown(vmem_t *vm, struct vmem_btag *bt, vmem_size_t old, vmem_size_t size)
 {
 	bins_resize(vm, bt, old, size);
-	index_update(vm, bt);
+	if (unlikely(vm->indexed))
+		index_grown(vm, bt);
+}
+
+/* A segment, on the list, is busy now. */
+static inline void
+occupied(vmem_t *vm, struct vmem_btag *bt, vmem_size_t size)
+{
+	hash_insert(vm, bt);
+	vm->inuse += size;
+	if (unlikely(vm->indexed))
+		index_enter(vm, bt);
 }
 
 /* ---- take and free ------------------------------------------------------------------------------------ */
@@ -81,14 +95,14 @@ take_front(vmem_t *vm, struct vmem_btag *bt, vmem_size_t old, vmem_size_t size)
 	if (old == size) {
 		leave(vm, bt, old);
 		bt->word = BT_BUSY;
+		bt->left = INDEX_OUTSIDE;
 	} else {
 		busy = new_tag(vm, BT_BUSY, bt->start);
 		list_between(vm, busy, bt_get(vm, bt->prev), bt);
 		bt->start += size;
-		resized(vm, bt, old, old - size);
+		bins_resize(vm, bt, old, old - size);
 	}
-	hash_insert(vm, busy);
-	vm->inuse += size;
+	occupied(vm, busy, size);
 	return (busy);
 }
 
@@ -103,14 +117,13 @@ segment_take(vmem_t *vm, struct vmem_btag *bt, vmem_addr_t start, vmem_size_t si
 		return (take_front(vm, bt, old, size));
 	busy = new_tag(vm, BT_BUSY, start);
 	list_between(vm, busy, bt, next);
-	resized(vm, bt, old, start - lo);
+	bins_resize(vm, bt, old, start - lo);
 	if (end != next->start) {
 		rest = new_tag(vm, BT_FREE, end);
 		list_between(vm, rest, busy, next);
 		enter(vm, rest, next->start - end);
 	}
-	hash_insert(vm, busy);
-	vm->inuse += size;
+	occupied(vm, busy, size);
 	return (busy);
 }
 
@@ -140,6 +153,8 @@ segment_free(vmem_t *vm, struct vmem_btag *bt)
 	struct vmem_btag *before = bt_of_type(vm, bt->prev, BT_FREE);
 	vmem_size_t size = next->start - bt->start, old;
 
+	if (unlikely(bt->left != INDEX_OUTSIDE))
+		index_leave(vm, bt);
 	vm->inuse -= size;
 	if (before != NULL) {
 		old = bt->start - before->start;
@@ -151,14 +166,14 @@ segment_free(vmem_t *vm, struct vmem_btag *bt)
 			size += more;
 		}
 		drop_tag(vm, bt);
-		resized(vm, before, old, old + size);
+		grown(vm, before, old, old + size);
 		return (before);
 	}
 	if (next->type == BT_FREE) {
 		old = bt_size(vm, next);
 		next->start = bt->start;
 		drop_tag(vm, bt);
-		resized(vm, next, old, old + size);
+		grown(vm, next, old, old + size);
 		return (next);
 	}
 	enter(vm, bt, size);
@@ -205,7 +220,7 @@ span_add(vmem_t *vm, vmem_addr_t addr, vmem_size_t size, enum bt_type type)
 	if (joins_below && joins_above) {
 		/* The gap between two spans: the lower one's end goes. */
 		end = bt_get(vm, below->prev);
-		index_remove(vm, below);
+		index_leave(vm, below);
 		vm->nspan--;
 		drop_tag(vm, below);
 		bt = free_between(vm, addr, end, above);
@@ -216,7 +231,7 @@ span_add(vmem_t *vm, vmem_addr_t addr, vmem_size_t size, enum bt_type type)
 
 		below->start = top;
 		if (old != 0)
-			resized(vm, bt = last, old, bt_size(vm, last));
+			grown(vm, bt = last, old, bt_size(vm, last));
 		else
 			bt = free_between(vm, addr, last, below);
 	} else if (joins_above) {
@@ -224,7 +239,7 @@ span_add(vmem_t *vm, vmem_addr_t addr, vmem_size_t size, enum bt_type type)
 	} else {
 		end = new_tag(vm, type, top);
 		list_between(vm, end, below, above);
-		index_insert(vm, end);
+		index_enter(vm, end);
 		vm->nspan++;
 		bt = free_between(vm, addr, below, end);
 	}
@@ -248,7 +263,7 @@ span_remove(vmem_t *vm, struct vmem_btag *bt, struct vmem_btag *end)
 
 	vm->size -= size;
 	leave(vm, bt, size);
-	index_remove(vm, end);
+	index_leave(vm, end);
 	vm->nspan--;
 	drop_tag(vm, bt);
 	drop_tag(vm, end);

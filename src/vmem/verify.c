@@ -13,56 +13,48 @@
 	} while (0)
 
 struct tally {
-	unsigned nodes, in_bins;
-	unsigned busy, nfree, spans, spare, outside;
+	unsigned heads, inside, in_bins;
+	unsigned busy, nfree, spans, spare;
 	vmem_size_t size, inuse;
 	struct vmem_btag *last; /* in the index */
 };
 
-/* What a node of the index must know of its subtree. */
-static struct prune
-node_knows(const vmem_t *vm, const struct vmem_btag *bt)
+/* Is each free segment of the run from bt on within what is known of it? */
+static bool
+verify_run(const vmem_t *vm, const struct vmem_btag *bt, struct prune k, const char **why)
 {
-	struct prune p = { 0, 0 };
+	for (; bt != NULL; bt = bt_get(vm, bt->next)) {
+		struct prune own;
 
-	if (bt->type == BT_FREE) {
-		p = index_prune(vm, bt_size(vm, bt), false);
-		if (vm->shape.align != 0)
-			p.fit = index_prune(vm,
-			    shape_capacity(&vm->shape, bt->start, bt->start + bt_size(vm, bt)),
-			    true)
-				    .fit;
-	}
-	for (int i = 0; i < 2; i++) {
-		const struct vmem_btag *child = bt_get(vm, i == 0 ? bt->left : bt->right);
-
-		if (child != NULL) {
-			p.max = MAX(p.max, child->max);
-			p.fit = MAX(p.fit, child->fit);
+		if (bt->type == BT_FREE) {
+			own = index_knows(vm, bt);
+			EXPECT(own.max <= k.max && own.fit <= k.fit && own.own <= k.own);
 		}
+		if (bt->next != 0 && index_inside(bt_at(vm, bt->next)))
+			break;
 	}
-	return (p);
+	return (true);
 }
 
 static bool
-verify_index(const vmem_t *vm, btref r, btref up, struct tally *t, const char **why)
+verify_index(const vmem_t *vm, btref r, struct prune k, struct tally *t, const char **why)
 {
-	struct vmem_btag *bt = bt_get(vm, r);
-	struct prune p;
+	struct vmem_btag *head = bt_get(vm, r);
+	struct prune mine;
 
-	if (bt == NULL)
+	if (head == NULL)
 		return (true);
-	EXPECT(bt->up == up);
-	if (!verify_index(vm, bt->left, r, t, why))
+	mine = (struct prune){ head->max, head->fit, head->own };
+	EXPECT(index_inside(head) && (!vm->indexed || (mine.max <= k.max && mine.fit <= k.fit)));
+	if (!verify_index(vm, head->left, mine, t, why))
 		return (false);
-	EXPECT(bt->type == BT_FREE || bt_is_span(bt));
-	EXPECT(t->last == NULL || t->last->start < bt->start ||
-	       (t->last->start == bt->start && bt_is_span(t->last) && bt->type == BT_FREE));
-	t->last = bt;
-	t->nodes++;
-	p = node_knows(vm, bt);
-	EXPECT(bt->max == p.max && bt->fit == p.fit);
-	return (verify_index(vm, bt->right, r, t, why));
+	EXPECT(t->last == NULL || t->last->start < head->start ||
+	       (t->last->start == head->start && bt_is_span(t->last) && head->type == BT_BUSY));
+	t->last = head;
+	t->heads++;
+	if (vm->indexed && !verify_run(vm, head, mine, why))
+		return (false);
+	return (verify_index(vm, head->right, mine, t, why));
 }
 
 static bool
@@ -96,6 +88,7 @@ verify_segments(vmem_t *vm, struct tally *t, const char **why)
 
 	for (bt = bt_get(vm, vm->first); bt != NULL; prev = bt, bt = bt_get(vm, bt->next)) {
 		EXPECT(bt_get(vm, bt->prev) == prev);
+		t->inside += index_inside(bt);
 		EXPECT(prev == NULL || prev->start < bt->start ||
 		       (prev->start == bt->start && bt_is_span(prev)));
 		if (bt_is_span(bt)) {
@@ -114,7 +107,6 @@ verify_segments(vmem_t *vm, struct tally *t, const char **why)
 			EXPECT(prev == NULL || prev->type != BT_FREE);
 			EXPECT(span_of_free(vm, bt) == NULL); /* no import is held for nothing */
 			t->nfree++;
-			t->outside += bt->up == INDEX_OUTSIDE;
 		}
 	}
 	EXPECT(bt_get(vm, vm->last) == prev);
@@ -124,15 +116,19 @@ verify_segments(vmem_t *vm, struct tally *t, const char **why)
 bool
 vmem_verify(vmem_t *vm, const char **why)
 {
+	static const struct prune everything = { UINT32_MAX, UINT32_MAX, UINT32_MAX };
+	struct vmem_btag *first = bt_get(vm, vm->first);
 	struct tally t = { 0 };
 
-	if (!verify_segments(vm, &t, why) || !verify_index(vm, vm->root, 0, &t, why) ||
+	if (!verify_segments(vm, &t, why) || !verify_index(vm, vm->root, everything, &t, why) ||
 	    !verify_bins(vm, &t, why))
+		return (false);
+	if (vm->indexed && first != NULL && !index_inside(first) &&
+	    !verify_run(vm, first, vm->front, why))
 		return (false);
 	for (btref r = vm->spare; r != 0; r = bt_at(vm, r)->spare_next)
 		t.spare++;
-	EXPECT(t.nodes + vm->nunsettled + t.outside == t.nfree + t.spans);
-	EXPECT(t.in_bins == t.nfree && (t.outside == 0 || !vm->indexed));
+	EXPECT(t.heads == t.inside && t.in_bins == t.nfree);
 	EXPECT(vm->nbusy == t.busy && vm->nfree == t.nfree && vm->nspan == t.spans);
 	EXPECT(vm->nspare == t.spare && vm->size == t.size && vm->inuse == t.inuse);
 	return (true);

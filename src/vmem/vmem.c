@@ -317,7 +317,7 @@ vmem_destroy(vmem_t *vm)
 		next = bt->next;
 		spare_put(vm, bt);
 	}
-	vm->first = vm->last = vm->root = 0;
+	vm->first = vm->last = vm->root = vm->near = 0;
 	mtx_unlock(&vm->lock);
 	arena_teardown(vm);
 	if (allocated)

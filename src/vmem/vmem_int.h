@@ -12,11 +12,11 @@
  * by side in a span; span ends are the barrier between spans.
  *
  *  - a BUSY tag is also in the table, by its start (hash.c);
- *  - a FREE tag is also on the bin of its size (bins.c) and in the index by address (index.c);
- *  - a span end is also in the index, so that a new span finds its place.
+ *  - a FREE tag is also on the bin of its size (bins.c);
+ *  - a span end, and where one searches by address some busy tags, is also in the index (index.c).
  *
- * Tags refer to each other by 32-bit offsets from the arena's base, in units of a tag's alignment: 40
- * bytes a tag on 64-bit machines, everything included.
+ * Tags refer to each other by 32-bit offsets from the arena's base, in units of a tag's alignment: 32
+ * bytes a tag on 64-bit machines, everything included, two to a cache line.
  *
  * The arena's lock guards all of it. Who waits, waits on the arena's queue under vmem_wait_lock.
  */
@@ -39,24 +39,26 @@ typedef uint32_t btref; /* a tag of this arena; 0: none */
 
 enum bt_type { BT_SPAN, BT_SPAN_STATIC, BT_FREE, BT_BUSY };
 
-/* What a busy segment's way needs comes first: the neighbours' front is all that a free looks at. */
+#if UINTPTR_MAX > UINT32_MAX
+#define BT_SHIFT 5
+#else
+#define BT_SHIFT 2
+#endif
+
 struct vmem_btag {
-	vmem_addr_t start; /* of the segment; of a span end: one past the span */
-	btref next, prev;  /* neighbours by address */
+	_Alignas(
+	    1 << BT_SHIFT) vmem_addr_t start; /* of the segment; of a span end: one past the span */
+	btref next, prev;                     /* neighbours by address */
 	union {
 		uint32_t word;
-		uint32_t type : 2; /* enum bt_type */
-		struct {           /* in the index */
-			uint32_t : 2;
-			uint32_t
-			    max : 16; /* the largest free size in this subtree, see size_code() */
-			uint32_t
-			    fit : 14; /* the largest that its free segments can hold in vm->shape */
-		};
-		struct { /* BUSY */
-			uint32_t : 2;
-			uint32_t cached : 1; /* belongs to a quantum cache */
-			uint32_t idle : 1;   /* lies in one now; debug shape */
+		struct {
+			uint32_t type : 2;   /* enum bt_type */
+			uint32_t cached : 1; /* BUSY: belongs to a quantum cache */
+			uint32_t idle : 1;   /* BUSY: lies in one now; debug shape */
+			/* In the index: what there is in the subtree at most, coded; see index.c. */
+			uint32_t max : 12; /* the largest free size */
+			uint32_t fit : 10; /* the largest size that fits in vm->shape */
+			uint32_t own : 6;  /* the largest free size in the run that it leads */
 		};
 	};
 	union {
@@ -64,16 +66,13 @@ struct vmem_btag {
 		btref hash_next;  /* BUSY */
 		btref spare_next; /* spare */
 	};
-	btref bin_prev;        /* FREE */
-	btref up, left, right; /* index: FREE and span ends; see index.c */
+	union {
+		btref bin_prev; /* FREE */
+		btref left;     /* in the index; of a BUSY tag that is not, INDEX_OUTSIDE */
+	};
+	btref right; /* in the index */
 };
-
-#if UINTPTR_MAX > UINT32_MAX
-#define BT_SHIFT 3
-_Static_assert(sizeof(struct vmem_btag) == 40, "the bound on metadata rests on this");
-#else
-#define BT_SHIFT 2
-#endif
+_Static_assert(sizeof(void *) == 4 || sizeof(struct vmem_btag) == 32, "two to a cache line");
 
 /* ---- bins: two levels, 16 lists to a power of two; sizes below 32 quanta have a list each ------------- */
 
@@ -127,6 +126,12 @@ struct shape {
 	vmem_size_t align, phase, nocross;
 };
 
+/* What there is somewhere at most, and what a search wants at least; sizes, coded. See index.c. */
+struct prune {
+	uint32_t max, fit; /* plain, and in the arena's shape */
+	uint32_t own;      /* max, coarse: in one run */
+};
+
 /* Tags of one request while the arena is unlocked, and those to go back to the source. */
 struct purse {
 	btref tags;
@@ -139,20 +144,21 @@ struct vmem {
 	vmem_size_t quantum_mask;
 	uint8_t quantum_shift;
 	uint8_t nqcache;
-	bool allocated;       /* by vmem_create() */
-	bool own_tags;        /* only vmem_add_tags()'s; tags is NULL */
-	uintptr_t base;       /* of btref; 0 until the first tag comes */
-	btref first, last;    /* tags in the order of addresses */
-	btref root;           /* index */
-	bool indexed;         /* free segments go into the index; see index.c */
-	btref newest, oldest; /* free segments that wait to go there */
-	uint32_t nunsettled;
-	uint32_t quiet; /* segments that became free since the index was last searched */
-	btref spare;    /* tags not in use */
+	bool allocated;     /* by vmem_create() */
+	bool own_tags;      /* only vmem_add_tags()'s; tags is NULL */
+	uintptr_t base;     /* of btref; 0 until the first tag comes */
+	btref first, last;  /* tags in the order of addresses */
+	btref root;         /* index */
+	bool indexed;       /* the index is kept up; see index.c */
+	uint32_t stride;    /* which tags lead runs; a power of two */
+	struct prune front; /* what it knows of the segments before its first */
+	uint32_t quiet;     /* segments that grew since it was last searched */
+	btref spare;        /* tags not in use */
 	uint32_t nspare;
 	uint32_t nbusy, nfree, nspan;
 	vmem_size_t size, inuse;
 	vmem_addr_t cursor; /* M_NEXTFIT goes on here */
+	btref near;         /* a tag in use, at or near the last segment of that policy; or 0 */
 	uint32_t in_flight; /* imports and releases under way, with the lock dropped */
 	uint32_t landings;  /* how often that came to be none; read without the lock, too */
 	struct shape shape; /* the one that the index knows the answers for */
@@ -254,56 +260,44 @@ btref *hash_reclaim(vmem_t *vm, size_t *bytes);
 void hash_give_back(btref *memory, size_t bytes);
 void hash_destroy(vmem_t *vm);
 
-void index_enter(
-    vmem_t *vm, struct vmem_btag *bt); /* a span end, or with `indexed` a free segment */
-void index_leave(vmem_t *vm, struct vmem_btag *bt);
-void index_change(vmem_t *vm, struct vmem_btag *bt); /* its size changed, its place did not */
-
-/* What bt->up says of a free segment that is not inside. */
+/* What bt->left says of a busy segment that is not in the index. */
 #define INDEX_OUTSIDE (~(btref)0)
-#define INDEX_WAITING (~(btref)1)
 
-/* The same for the common path: most arenas are not indexed, and most segments outside. */
-static inline void
-index_insert(vmem_t *vm, struct vmem_btag *bt)
+static inline bool
+index_inside(const struct vmem_btag *bt)
 {
-	if (likely(!vm->indexed && bt->type == BT_FREE))
-		bt->up = INDEX_OUTSIDE;
-	else
-		index_enter(vm, bt);
+	return (bt->type == BT_BUSY ? bt->left != INDEX_OUTSIDE : bt->type != BT_FREE);
 }
 
-static inline void
-index_remove(vmem_t *vm, struct vmem_btag *bt)
-{
-	if (unlikely(bt->up != INDEX_OUTSIDE))
-		index_leave(vm, bt);
-}
-
-static inline void
-index_update(vmem_t *vm, struct vmem_btag *bt)
-{
-	if (unlikely(bt->up != INDEX_OUTSIDE))
-		index_change(vm, bt);
-}
+void index_enter(
+    vmem_t *vm, struct vmem_btag *bt); /* a span end, or a busy one that may be a head */
+void index_leave(vmem_t *vm, struct vmem_btag *bt); /* who is inside */
+void index_grown(vmem_t *vm, struct vmem_btag *bt); /* it became free, or larger; `indexed` only */
+struct prune index_prune(const vmem_t *vm, vmem_size_t size, bool shaped);
+struct prune index_knows(const vmem_t *vm, const struct vmem_btag *bt); /* of one free segment */
 vmem_size_t index_largest(vmem_t *vm);
-/* Know the answers for another shape from now on; as many steps as there are free segments. */
+/* Know the answers for another shape from now on; as many steps as there are segments. */
 void index_reshape(vmem_t *vm, struct shape shape);
 
-/* What a search may skip: subtrees with nothing so large, or nothing that holds it in its shape. */
-struct prune {
-	uint32_t max;
-	uint32_t fit;
-};
-struct prune index_prune(const vmem_t *vm, vmem_size_t size, bool shaped);
-bool index_may(vmem_t *vm, struct prune p);                  /* is there anything at all? */
-struct vmem_btag *index_floor(vmem_t *vm, vmem_addr_t addr); /* the last node with start <= addr */
+/* The last head with start <= addr; NULL: none, and what starts there is in the front run. */
+struct vmem_btag *index_floor(vmem_t *vm, vmem_addr_t addr);
 /* The same among what happens to be inside: at least each span end. */
 struct vmem_btag *index_span_floor(vmem_t *vm, vmem_addr_t addr);
-struct vmem_btag *index_first(vmem_t *vm, struct prune p);
-struct vmem_btag *index_last(vmem_t *vm, struct prune p);
-struct vmem_btag *index_next(vmem_t *vm, struct vmem_btag *bt, struct prune p);
-struct vmem_btag *index_prev(vmem_t *vm, struct vmem_btag *bt, struct prune p);
+
+/*
+ * Show look() the free segments between two addresses (and some that lie a little outside), lowest first
+ * or with `down` highest first, but for those that `prune` lets it skip, until look() says true; so does
+ * index_walk() then. look() may raise `prune`.
+ */
+struct index_walk {
+	vmem_addr_t from, to;
+	bool down, coarse; /* coarse: a long run is no matter */
+	struct prune prune;
+	bool (*look)(struct index_walk *w, struct vmem_btag *bt);
+	vmem_t *vm;                /* index_walk()'s own: */
+	struct vmem_btag *lo, *hi; /* the runs at the ends */
+};
+bool index_walk(vmem_t *vm, struct index_walk *w);
 
 /* ---- segment.c: the algebra of tags ------------------------------------------------------------------------------ */
 
@@ -346,8 +340,9 @@ struct request {
 	vmem_size_t unused_size; /* 0: none */
 };
 
-#define FIT_FIRST_LOOKS 4  /* first fit looks at so many segments of close sizes */
-#define FIT_BEST_LOOKS  16 /* and best fit compares so many */
+#define FIT_FIRST_LOOKS  4  /* first fit looks at so many segments of close sizes */
+#define FIT_BEST_LOOKS   16 /* and best fit compares so many, */
+#define FIT_WINDOW_LOOKS 4  /* in a window so many from the first that fits on */
 
 /* Fill in what is derived. */
 void request_prepare(const vmem_t *vm, struct request *rq);

@@ -50,7 +50,8 @@ pool_new(unsigned size)
 
 	p->source.alloc = pool_alloc;
 	p->source.free = pool_free;
-	p->array = calloc(size, sizeof(*p->array));
+	p->array = aligned_alloc(vmem_btag_align, size * sizeof(*p->array));
+	memset(p->array, 0, size * sizeof(*p->array));
 	p->size = p->left = size;
 	return (p);
 }

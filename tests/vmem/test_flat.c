@@ -215,9 +215,9 @@ flat(int policy, const char *name)
 		print_message("# %s, %s: %u.%u looks at %u segments, %u.%u at %u\n", name,
 		    kind_name[kind], (unsigned)(a / 10), (unsigned)(a % 10), small.nlive,
 		    (unsigned)(b / 10), (unsigned)(b % 10), large.nlive);
-		/* Six steps to a power of two, whatever is asked: a treap is 1.4 of them deep. */
-		assert_true(a <= 60 * fls_size(SMALL));
-		assert_true(b <= 60 * fls_size(LARGE));
+		/* Twelve steps to a power of two, whatever is asked: a treap is 1.4 of them deep. */
+		assert_true(a <= 120 * fls_size(SMALL));
+		assert_true(b <= 120 * fls_size(LARGE));
 	}
 	assert_true(2 * plain_cost(LARGE, policy) <= 3 * plain_cost(SMALL, policy));
 	index_was_paid_for(&small);
