@@ -340,6 +340,13 @@ take_plain(vmem_t *vm, vmem_size_t size, unsigned looks, int flags, bool cached,
 	return (bt != NULL);
 }
 
+/* And its usual looks. */
+static inline unsigned
+looks_of(unsigned policy)
+{
+	return (policy == M_BESTFIT ? FIT_BEST_LOOKS : FIT_FIRST_LOOKS);
+}
+
 static NOINLINE int
 alloc_checked(vmem_t *vm, vmem_size_t size, int flags, bool no_cache, vmem_addr_t *addrp)
 {
@@ -364,8 +371,7 @@ alloc_checked(vmem_t *vm, vmem_size_t size, int flags, bool no_cache, vmem_addr_
 	if (unlikely(rounded < size))
 		return (COOPER_ENOMEM);
 	if ((policy & (M_FIRSTFIT | M_BESTFIT)) == 0 ||
-	    !take_plain(vm, rounded, policy == M_BESTFIT ? FIT_BEST_LOOKS : FIT_FIRST_LOOKS, flags,
-		cached, addrp)) {
+	    !take_plain(vm, rounded, looks_of(policy), flags, cached, addrp)) {
 		struct request rq = {
 			.size = rounded,
 			.shape = { vm->quantum_mask + 1, 0, 0 },
@@ -396,6 +402,20 @@ simple_flags(unsigned flags)
 	return (((flags - SIMPLE) & ~SIMPLE) == 0);
 }
 
+/* Sizes that no cache has, and simple flags, need no check but these. */
+static NOINLINE int
+alloc_uncached(vmem_t *vm, vmem_size_t size, int flags, vmem_addr_t *addrp)
+{
+	vmem_size_t rounded = vmem_roundup_size(vm, size);
+
+	if (likely(size > vm->qcache_max && rounded >= size && simple_flags((unsigned)flags)) &&
+	    likely(!core_debug) &&
+	    likely(take_plain(
+		vm, rounded, looks_of((unsigned)flags & M_VMEM_POLICY), flags, false, addrp)))
+		return (0);
+	return (alloc_checked(vm, size, flags, false, addrp));
+}
+
 /*
  * Cached sizes come from their zone with nothing before and after: this CPU's cache first, and from
  * there on out of line, so that the common path saves no register. Whatever is not so simple, and all of the
@@ -419,7 +439,7 @@ vmem_alloc(vmem_t *vm, vmem_size_t size, int flags, vmem_addr_t *addrp)
 	void *item;
 
 	if (size - 1 >= vm->qcache_fast || unlikely(!simple_flags((unsigned)flags)))
-		return (alloc_checked(vm, size, flags, false, addrp));
+		return (alloc_uncached(vm, size, flags, addrp));
 	item = uma_zalloc_fast(vm->cached[(size - 1) >> vm->qcache_shift]);
 	if (unlikely(item == NULL))
 		return (alloc_cached(vm, size, flags, addrp));
@@ -455,7 +475,7 @@ vmem_give(vmem_t *vm, vmem_addr_t addr, vmem_size_t size, bool cached)
 		refuse_free(vm, func, addr, size, "is vmem_alloc's: it belongs to a quantum cache");
 	bt = segment_free(vm, bt);
 	vm->counts.frees++;
-	if ((end = span_of_free(vm, bt)) != NULL) {
+	if (unlikely(vm->release != NULL) && (end = span_of_free(vm, bt)) != NULL) {
 		start = bt->start;
 		released = bt_size(vm, bt);
 		span_remove(vm, bt, end);

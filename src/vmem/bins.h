@@ -7,16 +7,13 @@
 
 #include "vmem/vmem_int.h"
 
-/* The bin that a segment of n quanta, n > 0, is on. */
+/* The bin that a segment of n quanta, n > 0, is on. Without a branch: sizes are anything. */
 static inline unsigned
 bin_of(vmem_size_t n)
 {
-	unsigned top;
+	unsigned top = fls_size(n | (BIN_SUBS - 1)) - BIN_BITS;
 
-	if (n < BIN_SUBS)
-		return ((unsigned)n);
-	top = fls_size(n) - BIN_BITS; /* >= 1 */
-	return (top << BIN_BITS | (unsigned)(n >> (top - 1) & (BIN_SUBS - 1)));
+	return (top << BIN_BITS | (unsigned)(n >> (top - (top != 0)) & (BIN_SUBS - 1)));
 }
 
 /* The bins below this one hold one size each, which is their number. */
@@ -28,37 +25,36 @@ bin_head(vmem_t *vm, unsigned bin)
 	return (&vm->bins.head[bin >> BIN_BITS][bin & (BIN_SUBS - 1)]);
 }
 
+/* The bin_prev of a bin's first segment is anything: who comes first is whom the head names. */
 static inline void
-bins_insert(vmem_t *vm, struct vmem_btag *bt, vmem_size_t size)
+bins_enter(vmem_t *vm, struct vmem_btag *bt, unsigned bin)
 {
-	unsigned bin = bin_of(size >> vm->quantum_shift);
-	btref *head = bin_head(vm, bin), ref = bt_ref(vm, bt);
+	btref *head = bin_head(vm, bin), ref = bt_ref(vm, bt), old = *head;
 
-	bt->bin_prev = 0;
-	bt->bin_next = *head;
-	if (*head != 0)
-		bt_at(vm, *head)->bin_prev = ref;
-	else {
-		vm->bins.tops |= (uint64_t)1 << (bin >> BIN_BITS);
-		vm->bins.subs[bin >> BIN_BITS] |= (uint16_t)(1u << (bin & (BIN_SUBS - 1)));
-	}
 	*head = ref;
+	bt->bin_next = old;
+	if (old != 0) {
+		bt_at(vm, old)->bin_prev = ref;
+		return;
+	}
+	vm->bins.tops |= (uint64_t)1 << (bin >> BIN_BITS);
+	vm->bins.subs[bin >> BIN_BITS] |= (uint16_t)(1u << (bin & (BIN_SUBS - 1)));
 }
 
 static inline void
-bins_remove(vmem_t *vm, struct vmem_btag *bt, vmem_size_t size)
+bins_leave(vmem_t *vm, struct vmem_btag *bt, unsigned bin)
 {
-	unsigned bin, top;
+	btref *head = bin_head(vm, bin), next = bt->bin_next;
+	unsigned top;
 
-	if (bt->bin_next != 0)
-		bt_at(vm, bt->bin_next)->bin_prev = bt->bin_prev;
-	if (bt->bin_prev != 0) {
-		bt_at(vm, bt->bin_prev)->bin_next = bt->bin_next;
+	if (*head != bt_ref(vm, bt)) {
+		bt_at(vm, bt->bin_prev)->bin_next = next;
+		if (next != 0)
+			bt_at(vm, next)->bin_prev = bt->bin_prev;
 		return;
 	}
-	bin = bin_of(size >> vm->quantum_shift);
-	*bin_head(vm, bin) = bt->bin_next;
-	if (likely(bt->bin_next != 0))
+	*head = next;
+	if (likely(next != 0))
 		return;
 	top = bin >> BIN_BITS;
 	vm->bins.subs[top] &= (uint16_t) ~(1u << (bin & (BIN_SUBS - 1)));
@@ -67,12 +63,26 @@ bins_remove(vmem_t *vm, struct vmem_btag *bt, vmem_size_t size)
 }
 
 static inline void
+bins_insert(vmem_t *vm, struct vmem_btag *bt, vmem_size_t size)
+{
+	bins_enter(vm, bt, bin_of(size >> vm->quantum_shift));
+}
+
+static inline void
+bins_remove(vmem_t *vm, struct vmem_btag *bt, vmem_size_t size)
+{
+	bins_leave(vm, bt, bin_of(size >> vm->quantum_shift));
+}
+
+static inline void
 bins_resize(vmem_t *vm, struct vmem_btag *bt, vmem_size_t old, vmem_size_t size)
 {
-	if (bin_of(old >> vm->quantum_shift) == bin_of(size >> vm->quantum_shift))
+	unsigned from = bin_of(old >> vm->quantum_shift), to = bin_of(size >> vm->quantum_shift);
+
+	if (from == to)
 		return;
-	bins_remove(vm, bt, old);
-	bins_insert(vm, bt, size);
+	bins_leave(vm, bt, from);
+	bins_enter(vm, bt, to);
 }
 
 /* The first non-empty bin at or after `bin`; BIN_NONE: there is none. */

@@ -4,10 +4,11 @@
  * With N slots, a key's hash is taken modulo the power of two at or above N, and if that slot does not
  * exist yet, modulo the one below. Slot N comes into being by parting what is in slot N - half, so an
  * insertion moves the members of one slot and never a whole table, and one that cannot have more
- * memory goes on with longer chains. Chains are 1.5 tags long when the table has the room it wants.
+ * memory goes on with longer chains. A slot has three quarters of a tag when the table has the room it
+ * wants, so that most of the way from an address to its tag is one slot and that tag: each tag beside it
+ * on the way is a line of memory, and a slot is four bytes.
  *
- * Slots lie in chunks that double by quarters: four of a page, then four quarters of each power of
- * two. A small arena has its 64 slots inside itself. Chunks are fetched and returned with no lock
+ * Slots lie in chunks of a page, four of them, then four of twice that, and so on. A small arena has its 64 slots inside itself. Chunks are fetched and returned with no lock
  * held, one at a time; everything else is guarded by the arena's lock.
  */
 #include "vmem/hash.h"
@@ -25,7 +26,7 @@ vmem_set_table_memory(const struct table_memory *memory)
 static uint32_t
 chunk_slots(unsigned chunk)
 {
-	return (chunk < 4 ? TABLE_PAGE : TABLE_PAGE << ((chunk - 4) / 4));
+	return (TABLE_PAGE << chunk / 4);
 }
 
 void

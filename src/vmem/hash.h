@@ -7,20 +7,18 @@
 
 #include "vmem/vmem_int.h"
 
-#define PAGES_END (4 * TABLE_PAGE) /* slots in the four chunks of a page */
-
 void hash_grow(vmem_t *vm);
 void hash_shrink(vmem_t *vm);
 
+/* Without a branch: the first four chunks are as the next would be, were there four pages before them. */
 static inline btref *
 slot_at(vmem_t *vm, uint32_t i)
 {
-	unsigned e;
+	uint32_t j = i + 4 * TABLE_PAGE;
+	unsigned e = fls_size(j) - 3; /* a quarter has 1 << e slots */
 
-	if (i < PAGES_END)
-		return (&vm->table.chunk[i / TABLE_PAGE][i % TABLE_PAGE]);
-	e = fls_size(i) - 3; /* a quarter has 1 << e slots */
-	return (&vm->table.chunk[4 * (e - 9) + (i >> e & 3)][i & (((uint32_t)1 << e) - 1)]);
+	return (&vm->table.chunk[4 * (e - TABLE_PAGE_SHIFT) + (j >> e & 3)]
+				[j & (((uint32_t)1 << e) - 1)]);
 }
 
 static inline uint32_t
@@ -36,7 +34,7 @@ slot_of(const vmem_t *vm, vmem_addr_t addr)
 static inline bool
 hash_crowded(const vmem_t *vm)
 {
-	return (vm->nbusy > vm->table.slots + vm->table.slots / 2);
+	return (vm->nbusy > vm->table.slots - vm->table.slots / 4);
 }
 
 static inline void

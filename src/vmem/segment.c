@@ -87,7 +87,7 @@ occupied(vmem_t *vm, struct vmem_btag *bt, vmem_size_t size)
 /* ---- take and free ------------------------------------------------------------------------------------ */
 
 /* The front of a free segment that has `old`. */
-static inline struct vmem_btag *
+static ALWAYS_INLINE struct vmem_btag *
 take_front(vmem_t *vm, struct vmem_btag *bt, vmem_size_t old, vmem_size_t size)
 {
 	struct vmem_btag *busy = bt;

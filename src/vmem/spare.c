@@ -13,26 +13,6 @@
 
 CORE_STATE uint32_t spare_waiters;
 
-struct vmem_btag *
-spare_take(vmem_t *vm)
-{
-	struct vmem_btag *bt = bt_get(vm, vm->spare);
-
-	MUST(bt != NULL, "spare_take: arena \"%s\" has no tag for a request that had seen to %u",
-	    vm->name, BT_MAXALLOC);
-	vm->spare = bt->spare_next;
-	vm->nspare--;
-	return (bt);
-}
-
-void
-spare_put(vmem_t *vm, struct vmem_btag *bt)
-{
-	bt->spare_next = vm->spare;
-	vm->spare = bt_ref(vm, bt);
-	vm->nspare++;
-}
-
 /* A tag from outside; the first one decides what the arena's references reach. */
 void
 spare_adopt(vmem_t *vm, struct vmem_btag *bt)

@@ -71,7 +71,7 @@ verify_bins(const vmem_t *vm, struct tally *t, const char **why)
 				vmem_size_t n = bt_size(vm, bt) >> vm->quantum_shift;
 				unsigned shift = top == 0 ? 0 : top - 1;
 
-				EXPECT(bt->type == BT_FREE && bt->bin_prev == prev);
+				EXPECT(bt->type == BT_FREE && (prev == 0 || bt->bin_prev == prev));
 				EXPECT(n >> shift == (top == 0 ? sub : BIN_SUBS + sub));
 				t->in_bins++;
 			}

@@ -88,9 +88,10 @@ struct bins {
 
 /* ---- the table of busy segments ------------------------------------------------------------------------ */
 
-#define TABLE_FIRST  64u   /* slots inside the arena */
-#define TABLE_PAGE   1024u /* slots in each of the first chunks */
-#define TABLE_CHUNKS (4 + 4 * 20)
+#define TABLE_FIRST      64u /* slots inside the arena */
+#define TABLE_PAGE_SHIFT 10
+#define TABLE_PAGE       (1u << TABLE_PAGE_SHIFT) /* slots in each of the first chunks */
+#define TABLE_CHUNKS     (4 * 20)
 
 struct table {
 	uint32_t slots; /* in use, >= TABLE_FIRST; a linear hash: grows and shrinks by one */
@@ -384,9 +385,27 @@ bool spare_again(struct spare_wait *w, int error);
 extern uint32_t
     spare_waiters; /* requests that do; whoever leaves tags in an arena looks, under its lock */
 
-struct vmem_btag *spare_take(vmem_t *vm);
+static inline struct vmem_btag *
+spare_take(vmem_t *vm)
+{
+	struct vmem_btag *bt = bt_get(vm, vm->spare);
+
+	MUST(bt != NULL, "spare_take: arena \"%s\" has no tag for a request that had seen to %u",
+	    vm->name, BT_MAXALLOC);
+	vm->spare = bt->spare_next;
+	vm->nspare--;
+	return (bt);
+}
+
+static inline void
+spare_put(vmem_t *vm, struct vmem_btag *bt)
+{
+	bt->spare_next = vm->spare;
+	vm->spare = bt_ref(vm, bt);
+	vm->nspare++;
+}
+
 void spare_adopt(vmem_t *vm, struct vmem_btag *bt); /* from outside */
-void spare_put(vmem_t *vm, struct vmem_btag *bt);
 /*
  * See that the arena has BT_MAXALLOC (or `need`) spare tags; may drop the lock. 0 or ENOMEM, and then
  * lacks_tags is set if the request may wait.
