@@ -31,10 +31,12 @@ slot_of(const vmem_t *vm, vmem_addr_t addr)
 	return (i < vm->table.slots ? i : i & (half - 1));
 }
 
+/* A page is a lot for what fits in the slots inside: these may have one and a half. */
 static inline bool
 hash_crowded(const vmem_t *vm)
 {
-	return (vm->nbusy > vm->table.slots - vm->table.slots / 4);
+	return (
+	    vm->nbusy > MAX(vm->table.slots - vm->table.slots / 4, TABLE_FIRST + TABLE_FIRST / 2));
 }
 
 static inline void
