@@ -247,7 +247,8 @@ void page_daemon_look(void);
 
 /* ---- pressure.c: what is short outside of the core --------------------------------------------------- */
 
-extern bool page_pressure_on; /* is there a source? atomic */
+extern bool page_pressure_on;   /* is there a source? atomic */
+extern bool page_pressure_owed; /* handlers wait for a pass in a request that may sleep; atomic */
 /* A pass for who may not sleep: UMA's zones without callbacks, filled in from above. */
 extern void (*page_plain_hook)(enum page_pressure level);
 void page_pressure_start(bool files, uint64_t limit);

@@ -12,7 +12,8 @@
  * WHO LOOKS. Requests that are slow anyway, at most each POLL; the daemon's thread; the program, when
  * cooper_pressure_fd() is readable or as it likes. A request that may not sleep runs no handler: the
  * thread is asked for the pass if there is one, else the zones without callbacks are emptied at once
- * (page_plain_hook) and the handlers are owed a pass, which the next who may sleep runs.
+ * (page_plain_hook) and the handlers are owed a pass, which the next who may sleep runs: the next that misses
+ * its CPU's cache, even if the caches of all CPUs have what it wants (uma/cache.c).
  *
  * `looked` is taken by compare-and-swap: who moves it looks. `looking` guards the rest against the
  * program's own calls; nothing here waits for it.
@@ -23,7 +24,7 @@
 #define HOLD     1000000000ull /* ns a level stays */
 #define DEADLINE 100000000ull  /* ns that handlers are told to take at most */
 
-CORE_STATE bool page_pressure_on;
+CORE_STATE bool page_pressure_on, page_pressure_owed;
 CORE_STATE void (*page_plain_hook)(enum page_pressure level);
 
 CORE_STATE static uint64_t limit; /* bytes; atomic */
@@ -36,7 +37,6 @@ CORE_STATE static enum page_pressure level; /* atomic */
 CORE_STATE static enum page_pressure limit_level;
 CORE_STATE static uint64_t held;   /* since when raw has been below level */
 CORE_STATE static uint64_t passed; /* the last pass */
-CORE_STATE static bool owed;       /* handlers have not been called for the last one */
 
 /* ---- sources -------------------------------------------------------------------------------------- */
 
@@ -137,10 +137,10 @@ act(const struct machine_pressure *raw, bool sleep)
 		.deadline = machine_now() + DEADLINE };
 
 	if (sleep) {
-		owed = false;
+		atomic_store_relaxed(&page_pressure_owed, false);
 		(void)page_daemon_pass_for(&p);
 	} else {
-		owed = true;
+		atomic_store_relaxed(&page_pressure_owed, true);
 		if (plain != NULL)
 			plain(is);
 	}
@@ -156,7 +156,7 @@ look(bool sleep)
 	if (machine_thread_state()->in_reclaim || !atomic_cas(&looking, &nobody, 1u))
 		return (false);
 	raw = read_sources();
-	if (settle(&raw, machine_now()) || (owed && sleep))
+	if (settle(&raw, machine_now()) || (page_pressure_owed && sleep))
 		act(&raw, sleep);
 	atomic_store_release(&looking, 0u);
 	return (true);
@@ -167,7 +167,8 @@ page_pressure_tend(uint64_t now, bool sleep)
 {
 	uint64_t then = atomic_load_relaxed(&looked);
 
-	if (now - then >= POLL && atomic_cas(&looked, &then, now))
+	if (now - then >= POLL ? atomic_cas(&looked, &then, now)
+			       : sleep && atomic_load_relaxed(&page_pressure_owed))
 		(void)look(sleep);
 }
 

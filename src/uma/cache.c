@@ -90,6 +90,8 @@ cache_alloc(struct uma_zone *zone, void *udata, int flags)
 		}
 		if (item != NULL)
 			return (item);
+		if (unlikely(atomic_load_relaxed(&page_pressure_owed)))
+			decay_tend(zone, flags);
 		domain = (int)machine_cpu_domain(machine_cpu());
 		b = zone_fetch_bucket(zone, domain, false);
 		if (b == NULL && may_fill(zone, flags))

@@ -237,6 +237,52 @@ one_event_brings_it_under(void **state)
 	uma_zdestroy(zone);
 }
 
+#define ROUND 1000
+
+static uma_zone_t round_zone;
+
+static void
+round_of(int flags)
+{
+	static void *item[ROUND];
+
+	for (unsigned i = 0; i < ROUND; i++)
+		assert_non_null(item[i] = uma_zalloc(round_zone, flags));
+	for (unsigned i = 0; i < ROUND; i++)
+		uma_zfree(round_zone, item[i]);
+}
+
+/* Who may not sleep has seen the event. The handlers hear of it from the first that may, if only from a cache. */
+static void
+handlers_are_not_forgotten(void **state)
+{
+	struct cooper_lowmem_handler h = { .fn = on_pressure, .arg = &calls };
+
+	(void)state;
+	begin();
+	quiet();
+	page_pressure_on = true;
+	source_level = COOPER_PRESSURE_NONE;
+	while (cooper_pressure_poll() != COOPER_PRESSURE_NONE)
+		usleep(10000);
+	round_zone = uma_zcreate("round", 2048, NULL, NULL, NULL, NULL, 7, 0);
+	round_of(M_NOWAIT);
+	cooper_lowmem_register(&h);
+	calls = 0;
+	put("memory.events", "low 0\nhigh 8\nmax 0\noom 0\noom_kill 0\n");
+	while (cooper_pressure_level() == COOPER_PRESSURE_NONE)
+		round_of(M_NOWAIT);
+	assert_int_equal(calls, 0);
+	round_of(M_NOWAIT); /* the pass has emptied the caches; they are full again */
+	round_of(M_WAITOK);
+	assert_int_equal(calls, 1);
+	round_of(M_WAITOK);
+	assert_int_equal(calls, 1);
+	page_pressure_on = false;
+	cooper_lowmem_unregister(&h);
+	uma_zdestroy(round_zone);
+}
+
 static void
 clean_up(void **state)
 {
@@ -254,4 +300,5 @@ clean_up(void **state)
 
 TEST_MAIN(cmocka_unit_test(files_become_levels), cmocka_unit_test(a_descriptor_tells),
     cmocka_unit_test(handlers_are_told), cmocka_unit_test(a_limit_has_a_band),
-    cmocka_unit_test(one_event_brings_it_under), cmocka_unit_test(clean_up))
+    cmocka_unit_test(one_event_brings_it_under), cmocka_unit_test(handlers_are_not_forgotten),
+    cmocka_unit_test(clean_up))

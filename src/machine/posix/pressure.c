@@ -31,7 +31,15 @@ static bool found, any;   /* has been looked for; there is something to read */
 static uint64_t met_high, met_max;
 static bool met_known;
 static int events_fd = -1, psi_fd = -1, poll_fd = -1;
-static bool psi_is_fifo;
+static bool psi_is_fifo, psi_is_trigger;
+
+/* What cooper_pressure_fd() tells of: so many us of stalls within as many. */
+#define STALL  200000
+#define WINDOW 2000000 /* whole two seconds are what anybody may ask for */
+
+static struct {
+	uint64_t when, total; /* ns; us */
+} seen[2];                    /* stalls at two earlier looks, a window apart or more */
 
 static bool
 read_file(const char *name, char *buf, size_t size)
@@ -149,6 +157,27 @@ look_at_use(struct machine_pressure *p)
 		p->wanted = now - (most - most / 8);
 }
 
+/*
+ * Whether the kernel's trigger has told of stalls. It tells once, and by the time we are asked the program's
+ * own poll(2) has taken that. So it is reckoned anew from the sum that the kernel keeps, over one or two windows:
+ * rather once too often than not at all.
+ */
+static bool
+has_stalled(uint64_t total)
+{
+	uint64_t now = machine_now();
+	bool news = total - seen[0].total >= STALL;
+
+	if (news || now - seen[1].when >= WINDOW * 1000ull) {
+		seen[0] = seen[1];
+		seen[1].when = now;
+		seen[1].total = total;
+	}
+	if (news)
+		seen[0] = seen[1];
+	return (news);
+}
+
 static void
 look_at_stalls(struct machine_pressure *p)
 {
@@ -165,6 +194,10 @@ look_at_stalls(struct machine_pressure *p)
 		rise(p, 1);
 	if (full != NULL && number_after(full, "full avg10=", 0) >= 5)
 		rise(p, number_after(full, "full avg10=", 0) >= 25 ? 3 : 2);
+	if (psi_is_trigger && has_stalled(number_after(text, "total=", 0))) {
+		rise(p, 2);
+		p->event = true;
+	}
 }
 
 /* What the descriptors of cooper_pressure_fd() have to say; reading makes them silent again. */
@@ -178,9 +211,9 @@ look_at_descriptors(struct machine_pressure *p)
 	for (int i = 0; i < n; i++) {
 		if (e[i].data.fd == events_fd && pread(events_fd, text, sizeof(text), 0) < 0)
 			continue;
-		if (e[i].data.fd != psi_fd)
-			continue; /* what has happened, look_at_events() finds */
-		if (psi_is_fifo && read(psi_fd, text, sizeof(text)) <= 0)
+		if (e[i].data.fd != psi_fd || !psi_is_fifo)
+			continue; /* what has happened, look_at_events() and has_stalled() find */
+		if (read(psi_fd, text, sizeof(text)) <= 0)
 			continue;
 		rise(p, 2);
 		p->event = true;
@@ -223,12 +256,10 @@ watch(int fd, uint32_t events)
 		(void)epoll_ctl(poll_fd, EPOLL_CTL_ADD, fd, &e);
 }
 
-/* A fifth of a second's stall within two; whole two seconds are what anybody may ask for. */
 static void
 open_psi(void)
 {
-	static const char trigger[] = "some 200000 2000000";
-	char path[PATH + 32];
+	char path[PATH + 32], trigger[64], text[256];
 	struct stat st;
 
 	core_snprintf(path, sizeof(path),
@@ -239,10 +270,17 @@ open_psi(void)
 	psi_is_fifo = S_ISFIFO(st.st_mode);
 	if (!psi_is_fifo && (S_ISREG(st.st_mode) && folder[0] != '\0' && st.st_size > 0))
 		return; /* somebody's plain file: it is read, not written */
-	if (!psi_is_fifo && write(psi_fd, trigger, sizeof(trigger)) < 0) {
+	core_snprintf(trigger, sizeof(trigger), "some %u %u", STALL, WINDOW);
+	if (!psi_is_fifo && write(psi_fd, trigger, strlen(trigger) + 1) < 0) {
 		close(psi_fd);
 		psi_fd = -1;
 		return;
+	}
+	psi_is_trigger = !psi_is_fifo && posix_read_file(path, text, sizeof(text));
+	if (psi_is_trigger) {
+		seen[1].when = machine_now();
+		seen[1].total = number_after(text, "total=", 0);
+		seen[0] = seen[1];
 	}
 	watch(psi_fd, psi_is_fifo ? EPOLLIN : EPOLLPRI);
 }
@@ -250,7 +288,7 @@ open_psi(void)
 int
 machine_pressure_fd(void)
 {
-	char path[PATH + 32];
+	char path[PATH + 32], text[512];
 	int saved = errno;
 
 	if (!found)
@@ -261,6 +299,8 @@ machine_pressure_fd(void)
 	if (poll_fd >= 0) {
 		core_snprintf(path, sizeof(path), "%s/memory.events", folder);
 		events_fd = folder[0] == '\0' ? -1 : open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+		if (events_fd >= 0) /* one that was never read is news */
+			(void)!pread(events_fd, text, sizeof(text), 0);
 		watch(events_fd, EPOLLPRI);
 		open_psi();
 	}
