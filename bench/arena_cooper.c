@@ -7,6 +7,8 @@
 #include <cooper/vmem.h>
 
 #include "arena_ops.h"
+#include "kmem/kmem_int.h"
+#include "uma/uma_int.h"
 #include "vmem/vmem_int.h"
 
 static const int policies[] = { M_FIRSTFIT, M_BESTFIT, M_NEXTFIT };
@@ -78,7 +80,7 @@ metadata(void *arena)
 	vmem_t *vm = arena;
 	size_t tags = (size_t)vm->nbusy + vm->nfree + vm->nspan + vm->nspare;
 
-	return (howmany(tags, 4096 / vmem_btag_size) * 4096 + vm->table.room * sizeof(btref) +
+	return (howmany(tags, tag_zone->keg->ipers) * 4096 + vm->table.room * sizeof(btref) +
 		sizeof(*vm));
 }
 

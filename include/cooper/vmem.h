@@ -78,7 +78,7 @@ int vmem_add(vmem_t *vm, vmem_addr_t addr, vmem_size_t size, int flags);
 /*
  * Boundary tags on the caller's storage, for use without zones: give a block of memory before the
  * first span; the arena then never asks for tags elsewhere and M_WAITOK waits for one to come back. A
- * segment takes 40 bytes (36 on 32-bit machines), and part of the block becomes the table of busy segments.
+ * segment takes 32 bytes (28 on 32-bit machines), and part of the block becomes the table of busy segments.
  * More blocks may follow at any time, within 16 GiB of the first. COOPER_EINVAL: too small, too
  * far away, or the arena has taken tags elsewhere.
  */

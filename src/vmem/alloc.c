@@ -483,7 +483,7 @@ vmem_give(vmem_t *vm, vmem_addr_t addr, vmem_size_t size, bool cached)
 		import_takes_off(vm);
 	}
 	adjust = unlikely(vm->table.slots <= vm->table.idle) && hash_idle(vm);
-	if (unlikely(vm->nspare > BT_MAXFREE))
+	if (unlikely(vm->nspare > spare_most(vm)))
 		spare_trim(vm, &purse);
 	mtx_unlock(&vm->lock);
 	/* Waiters must look again even if the space has left the arena: they may import it (R25). */

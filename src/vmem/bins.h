@@ -41,25 +41,32 @@ bins_enter(vmem_t *vm, struct vmem_btag *bt, unsigned bin)
 	vm->bins.subs[bin >> BIN_BITS] |= (uint16_t)(1u << (bin & (BIN_SUBS - 1)));
 }
 
+/* The same for the first of its bin. */
 static inline void
-bins_leave(vmem_t *vm, struct vmem_btag *bt, unsigned bin)
+bins_pop(vmem_t *vm, struct vmem_btag *bt, unsigned bin)
 {
-	btref *head = bin_head(vm, bin), next = bt->bin_next;
 	unsigned top;
 
-	if (*head != bt_ref(vm, bt)) {
-		bt_at(vm, bt->bin_prev)->bin_next = next;
-		if (next != 0)
-			bt_at(vm, next)->bin_prev = bt->bin_prev;
-		return;
-	}
-	*head = next;
-	if (likely(next != 0))
+	if (likely((*bin_head(vm, bin) = bt->bin_next) != 0))
 		return;
 	top = bin >> BIN_BITS;
 	vm->bins.subs[top] &= (uint16_t) ~(1u << (bin & (BIN_SUBS - 1)));
 	if (vm->bins.subs[top] == 0)
 		vm->bins.tops &= ~((uint64_t)1 << top);
+}
+
+static inline void
+bins_leave(vmem_t *vm, struct vmem_btag *bt, unsigned bin)
+{
+	btref next = bt->bin_next;
+
+	if (*bin_head(vm, bin) == bt_ref(vm, bt)) {
+		bins_pop(vm, bt, bin);
+		return;
+	}
+	bt_at(vm, bt->bin_prev)->bin_next = next;
+	if (next != 0)
+		bt_at(vm, next)->bin_prev = bt->bin_prev;
 }
 
 static inline void

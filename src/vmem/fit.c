@@ -301,14 +301,17 @@ next_near(vmem_t *vm, const struct request *past, vmem_addr_t *from, vmem_addr_t
 	if (bt == NULL || bt->start > past->min)
 		return (NULL);
 	for (unsigned i = 0; i < NEAR_LOOKS; i++) {
+		struct vmem_btag *next = bt_get(vm, bt->next);
+
 		vm->counts.looks++;
-		if (fits(vm, past, bt, startp))
-			return (bt);
-		if (bt->next == 0) {
+		if (next == NULL) {
 			*from = VMEM_ADDR_MAX;
 			return (NULL);
 		}
-		bt = bt_at(vm, bt->next);
+		if (bt->type == BT_FREE && next->start - bt->start >= past->size &&
+		    request_fits(past, bt->start, next->start, startp))
+			return (bt);
+		bt = next;
 	}
 	*from = MAX(*from, bt->start);
 	return (NULL);

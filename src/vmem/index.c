@@ -83,16 +83,41 @@ index_prune(const vmem_t *vm, vmem_size_t size, bool shaped)
 	    (struct prune){ code(n, MAX_BITS), shaped ? code(n, FIT_BITS) : 0, code(n, OWN_BITS) });
 }
 
+/* The largest sizes met so far. */
+struct largest {
+	vmem_size_t plain, shaped;
+};
+
+static inline void
+meet(const vmem_t *vm, const struct vmem_btag *bt, struct largest *l)
+{
+	vmem_addr_t end = bt_at(vm, bt->next)->start;
+	vmem_size_t size = end - bt->start;
+
+	l->plain = MAX(l->plain, size);
+	if (unlikely(vm->shape.align != 0) && size > l->shaped) {
+		size = shape_capacity(&vm->shape, bt->start, end);
+		l->shaped = MAX(l->shaped, size);
+	}
+}
+
+static inline struct prune
+codes(const vmem_t *vm, const struct largest *l)
+{
+	struct prune k = index_prune(vm, l->plain, false);
+
+	if (unlikely(vm->shape.align != 0))
+		k.fit = code(l->shaped >> vm->quantum_shift, FIT_BITS);
+	return (k);
+}
+
 struct prune
 index_knows(const vmem_t *vm, const struct vmem_btag *bt)
 {
-	vmem_addr_t end = bt_at(vm, bt->next)->start;
-	struct prune k = index_prune(vm, end - bt->start, false);
+	struct largest l = { 0, 0 };
 
-	if (unlikely(vm->shape.align != 0))
-		k.fit =
-		    code(shape_capacity(&vm->shape, bt->start, end) >> vm->quantum_shift, FIT_BITS);
-	return (k);
+	meet(vm, bt, &l);
+	return (codes(vm, &l));
 }
 
 static inline void
@@ -118,14 +143,16 @@ know(struct vmem_btag *head, struct prune k)
 	head->own = k.own & 0x3f;
 }
 
-/* The subtree has k, too; its own run has not. */
-static inline void
+/* The subtree has k, too; its own run has not. True: that was news. */
+static inline bool
 raise(struct vmem_btag *head, struct prune k)
 {
-	if (k.max > head->max)
-		head->max = k.max & 0xfff;
-	if (k.fit > head->fit)
-		head->fit = k.fit & 0x3ff;
+	if (k.max <= head->max && k.fit <= head->fit)
+		return (false);
+	more(&k, known(head));
+	k.own = head->own;
+	know(head, k);
+	return (true);
 }
 
 /* The next tag of the run that bt is in; NULL: bt is its last. */
@@ -140,14 +167,14 @@ run_next(const vmem_t *vm, const struct vmem_btag *bt)
 static struct prune
 run_knows(vmem_t *vm, const struct vmem_btag *bt)
 {
-	struct prune k = { 0, 0, 0 };
+	struct largest l = { 0, 0 };
 
 	for (; bt != NULL; bt = run_next(vm, bt)) {
 		vm->counts.looks++;
 		if (bt->type == BT_FREE)
-			more(&k, index_knows(vm, bt));
+			meet(vm, bt, &l);
 	}
-	return (k);
+	return (codes(vm, &l));
 }
 
 /* The first tag of the front run; NULL: it is empty. */
@@ -205,7 +232,7 @@ insert(vmem_t *vm, struct vmem_btag *bt, struct prune k)
 	while (*link != 0 && priority(*link) >= mine) {
 		head = bt_at(vm, *link);
 		vm->counts.looks++;
-		raise(head, k);
+		(void)raise(head, k);
 		link = before(bt, head) ? &head->left : &head->right;
 	}
 	r = *link;
@@ -246,12 +273,12 @@ take_out(vmem_t *vm, struct vmem_btag *bt)
 		vm->counts.looks++;
 		if (priority(left) > priority(right)) {
 			head = bt_at(vm, *link = left);
-			raise(head, known(bt_at(vm, right)));
+			(void)raise(head, known(bt_at(vm, right)));
 			link = &head->right;
 			left = *link;
 		} else {
 			head = bt_at(vm, *link = right);
-			raise(head, known(bt_at(vm, left)));
+			(void)raise(head, known(bt_at(vm, left)));
 			link = &head->left;
 			right = *link;
 		}
@@ -276,8 +303,9 @@ index_span_floor(vmem_t *vm, vmem_addr_t addr)
 }
 
 /*
- * The run that addr is in has k. Those on the way who turn out not to lie above that run's head learn
- * nothing, as far as the path is remembered: a bound too high does no harm.
+ * The run that addr is in has k: its head and those above it learn that, up to the first who knows as
+ * much. Of a path too long to remember those at its end are told beforehand, whether it concerns
+ * them or not: a bound too high does no harm.
  */
 static void
 raise_at(vmem_t *vm, vmem_addr_t addr, struct prune k)
@@ -290,7 +318,7 @@ raise_at(vmem_t *vm, vmem_addr_t addr, struct prune k)
 		if (depth < PATH_MAX)
 			path[depth++] = bt;
 		else
-			raise(bt, k);
+			(void)raise(bt, k);
 		if (bt->start <= addr) {
 			head = bt;
 			above = depth;
@@ -302,10 +330,10 @@ raise_at(vmem_t *vm, vmem_addr_t addr, struct prune k)
 		more(&vm->front, k);
 		return;
 	}
-	for (unsigned i = 0; i < above; i++)
-		raise(path[i], k);
 	if (k.own > head->own)
 		head->own = k.own & 0x3f;
+	while (above > 0 && raise(path[above - 1], k))
+		above--;
 }
 
 static inline bool
@@ -394,34 +422,35 @@ may(struct prune k, const struct index_walk *w)
 	return (k.max >= w->prune.max && k.fit >= w->prune.fit);
 }
 
-static inline bool
-look(struct index_walk *w, struct vmem_btag *bt, struct prune *k)
-{
-	if (bt->type != BT_FREE)
-		return (false);
-	more(k, index_knows(w->vm, bt));
-	return (w->look(w, bt));
-}
-
-/* Show w the free segments of a run; true: it wants no more. */
+/*
+ * Show w the free segments of a run; true: it wants no more. *k, if it does not get enough: what the run
+ * has.
+ */
 static bool
 walk_run(struct index_walk *w, struct vmem_btag *first, struct prune *k)
 {
+	struct largest l = { 0, 0 };
 	struct vmem_btag *bt = first, *next;
 
 	for (;; bt = next) {
 		w->vm->counts.looks++;
-		if (!w->down && look(w, bt, k))
-			return (true);
+		if (bt->type == BT_FREE) {
+			meet(w->vm, bt, &l);
+			if (!w->down && w->look(w, bt))
+				return (true);
+		}
 		if ((next = run_next(w->vm, bt)) == NULL)
 			break;
 	}
+	*k = codes(w->vm, &l);
 	if (!w->down)
 		return (false);
-	for (; !look(w, bt, k); bt = bt_at(w->vm, bt->prev))
+	for (;; bt = bt_at(w->vm, bt->prev)) {
+		if (bt->type == BT_FREE && w->look(w, bt))
+			return (true);
 		if (bt == first)
 			return (false);
-	return (true);
+	}
 }
 
 static bool
@@ -516,7 +545,7 @@ index_walk(vmem_t *vm, struct index_walk *w)
 	return (w->lo == NULL && w->down && walk_front(w));
 }
 
-struct largest {
+struct largest_search {
 	struct index_walk walk;
 	vmem_size_t size;
 };
@@ -524,7 +553,7 @@ struct largest {
 static bool
 look_for_larger(struct index_walk *w, struct vmem_btag *bt)
 {
-	struct largest *l = (struct largest *)w;
+	struct largest_search *l = (struct largest_search *)w;
 	vmem_size_t size = bt_size(w->vm, bt);
 
 	if (size > l->size) {
@@ -538,7 +567,7 @@ look_for_larger(struct index_walk *w, struct vmem_btag *bt)
 vmem_size_t
 index_largest(vmem_t *vm)
 {
-	struct largest l = { .walk = { .to = VMEM_ADDR_MAX, .look = look_for_larger } };
+	struct largest_search l = { .walk = { .to = VMEM_ADDR_MAX, .look = look_for_larger } };
 	bool sure;
 
 	l.size = bins_largest(vm, &sure);

@@ -86,21 +86,33 @@ occupied(vmem_t *vm, struct vmem_btag *bt, vmem_size_t size)
 
 /* ---- take and free ------------------------------------------------------------------------------------ */
 
-/* The front of a free segment that has `old`. */
+/* The front of a free segment on `bin` that has `old`. */
 static ALWAYS_INLINE struct vmem_btag *
-take_front(vmem_t *vm, struct vmem_btag *bt, vmem_size_t old, vmem_size_t size)
+take_front(
+    vmem_t *vm, struct vmem_btag *bt, unsigned bin, vmem_size_t old, vmem_size_t size, bool first)
 {
 	struct vmem_btag *busy = bt;
+	unsigned to;
 
 	if (old == size) {
-		leave(vm, bt, old);
+		if (first)
+			bins_pop(vm, bt, bin);
+		else
+			bins_leave(vm, bt, bin);
+		vm->nfree--;
 		bt->word = BT_BUSY;
 		bt->left = INDEX_OUTSIDE;
 	} else {
 		busy = new_tag(vm, BT_BUSY, bt->start);
 		list_between(vm, busy, bt_get(vm, bt->prev), bt);
 		bt->start += size;
-		bins_resize(vm, bt, old, old - size);
+		if ((to = bin_of((old - size) >> vm->quantum_shift)) != bin) {
+			if (first)
+				bins_pop(vm, bt, bin);
+			else
+				bins_leave(vm, bt, bin);
+			bins_enter(vm, bt, to);
+		}
 	}
 	occupied(vm, busy, size);
 	return (busy);
@@ -114,7 +126,7 @@ segment_take(vmem_t *vm, struct vmem_btag *bt, vmem_addr_t start, vmem_size_t si
 	vmem_size_t old = next->start - lo;
 
 	if (start == lo)
-		return (take_front(vm, bt, old, size));
+		return (take_front(vm, bt, bin_of(old >> vm->quantum_shift), old, size, false));
 	busy = new_tag(vm, BT_BUSY, start);
 	list_between(vm, busy, bt, next);
 	bins_resize(vm, bt, old, start - lo);
@@ -127,23 +139,47 @@ segment_take(vmem_t *vm, struct vmem_btag *bt, vmem_addr_t start, vmem_size_t si
 	return (busy);
 }
 
+/* With a look at more than the first segment of a bin. */
+static NOINLINE struct vmem_btag *
+take_compared(vmem_t *vm, vmem_size_t size, unsigned looks)
+{
+	bool sure;
+	struct vmem_btag *bt = bins_plain(vm, size, looks, &sure);
+	vmem_size_t old;
+
+	if (bt == NULL)
+		return (NULL);
+	old = bt_size(vm, bt);
+	return (take_front(vm, bt, bin_of(old >> vm->quantum_shift), old, size, false));
+}
+
 /*
- * The common case in one go. A bin of one size says how large its segments are, and the head of one
- * that is a request's own leaves without a look at its neighbours.
+ * The common case in one go: the first segment of a bin. A bin of one size says how large its segments
+ * are, and a request for that size has its segment without a look at its neighbours. In the request's
+ * own bin the first one may be too small; in each further bin all are large enough.
  */
 struct vmem_btag *
 segment_take_plain(vmem_t *vm, vmem_size_t size, unsigned looks)
 {
-	unsigned bin = bins_first(vm, bin_of(size >> vm->quantum_shift));
+	unsigned own = bin_of(size >> vm->quantum_shift), bin = bins_first(vm, own);
+	vmem_size_t old = (vmem_size_t)bin << vm->quantum_shift;
 	struct vmem_btag *bt;
-	bool sure;
 
-	if (likely(bin < BIN_EXACT)) {
-		bt = bt_at(vm, *bin_head(vm, bin));
-		return (take_front(vm, bt, (vmem_size_t)bin << vm->quantum_shift, size));
+	if (unlikely(bin == BIN_NONE))
+		return (NULL);
+	bt = bt_at(vm, *bin_head(vm, bin));
+	if (bin >= BIN_EXACT) {
+		if (looks > FIT_FIRST_LOOKS)
+			return (take_compared(vm, size, looks));
+		old = bt_size(vm, bt);
+		if (old < size) {
+			if ((bin = bins_first(vm, bin + 1)) == BIN_NONE)
+				return (take_compared(vm, size, FIT_BEST_LOOKS));
+			bt = bt_at(vm, *bin_head(vm, bin));
+			old = bt_size(vm, bt);
+		}
 	}
-	bt = bins_plain(vm, size, looks, &sure);
-	return (bt == NULL ? NULL : take_front(vm, bt, bt_size(vm, bt), size));
+	return (take_front(vm, bt, bin, old, size, true));
 }
 
 struct vmem_btag *

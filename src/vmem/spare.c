@@ -5,11 +5,17 @@
  * want of tags (D26770). When it lets go of the lock its tags are in its purse, where nobody else finds
  * them. It waits for tags only when it holds none, or when it alone may (tag_source.h). A request that
  * fails puts back to the source what it took from there, so the arena is as it was; one that may use the
- * reserve also puts back what it did not use (R6). Freed tags become spare; beyond BT_MAXFREE they go
+ * reserve also puts back what it did not use (R6). Freed tags become spare; those beyond spare_most() go
  * back to the source, with no lock held.
+ *
+ * How many segments there are goes up and down by chance about as the square root of their number. So an arena
+ * keeps a spare tag for each 32 segments, and goes to the source, either way, for several at a time:
+ * what one pair in hundreds would do is then done by one in tens of thousands.
  */
 #include "base/atomic.h"
 #include "vmem/vmem_int.h"
+
+#define SPARE_STEP 32u /* tags that go one way or the other at a time */
 
 CORE_STATE uint32_t spare_waiters;
 
@@ -81,6 +87,21 @@ fetch_unlocked(vmem_t *vm, struct purse *purse, int flags)
 	return (bt);
 }
 
+/* What is at hand, for requests to come: none in a small arena, SPARE_STEP in a large one. */
+static void
+fill_more(vmem_t *vm, struct purse *purse)
+{
+	struct tag_source *ts = vm->tags;
+	struct vmem_btag *bt;
+
+	for (uint32_t n = MIN(vm->nbusy / 256, SPARE_STEP); n > 0; n--) {
+		if ((bt = ts->alloc(ts, M_NOWAIT | M_NOVM)) == NULL)
+			break;
+		spare_adopt(vm, bt);
+		purse->fresh++;
+	}
+}
+
 int
 spare_fill(vmem_t *vm, struct purse *purse, unsigned need, int flags)
 {
@@ -113,6 +134,8 @@ spare_fill(vmem_t *vm, struct purse *purse, unsigned need, int flags)
 			return (COOPER_ENOMEM);
 		}
 	}
+	if (reserve == 0 && atomic_load_relaxed(&spare_waiters) == 0)
+		fill_more(vm, purse);
 	return (0);
 }
 
@@ -126,7 +149,11 @@ spare_unfill(vmem_t *vm, struct purse *purse)
 void
 spare_trim(vmem_t *vm, struct purse *purse)
 {
-	while (vm->nspare > BT_MAXFREE && !vm->own_tags)
+	uint32_t most = spare_most(vm);
+
+	if (vm->nspare <= most || vm->own_tags)
+		return;
+	for (most -= MIN(most / 4, SPARE_STEP); vm->nspare > most;)
 		to_purse(vm, purse);
 }
 
