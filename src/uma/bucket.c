@@ -63,10 +63,12 @@ bucket_size_for(size_t item_size)
 static unsigned
 rung_for(unsigned entries)
 {
-	for (unsigned i = 0; i < nitems(ladder); i++)
-		if (ladder[i].entries >= entries)
-			return (i);
-	return (nitems(ladder) - 1);
+	unsigned i =
+	    entries > 2 ? fls_size(entries - 1) - 1 : 0; /* a power of two is enough, nearly */
+
+	while (i < nitems(ladder) - 1 && ladder[i].entries < entries)
+		i++;
+	return (MIN(i, (unsigned)nitems(ladder) - 1));
 }
 
 static uintptr_t

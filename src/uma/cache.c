@@ -68,26 +68,36 @@ cache_try(struct uma_zone *zone, struct uma_bucket **b, struct uma_bucket **old,
 	return (item);
 }
 
+/* The same with b, or none, which is consumed: what was not loaded goes back. */
+static void *
+cache_try_with(struct uma_zone *zone, struct uma_bucket *b, int domain, void *udata)
+{
+	struct uma_bucket *old;
+	void *item = cache_try(zone, &b, &old, domain);
+
+	if (old != NULL)
+		bucket_free(zone, old, udata);
+	if (b != NULL) { /* on another CPU, or its cache was filled, or threads wait */
+		if (item == NULL && atomic_load_relaxed(&zone->sleepers) != 0) {
+			item = b->slot[--b->count];
+			atomic_add_relaxed(&zone->allocs, 1);
+		}
+		zone_put_bucket(zone, domain, b, false);
+	}
+	return (item);
+}
+
 /* An item out of the caches, filling them unless threads wait; NULL: try for one without them. */
 static void *
 cache_alloc(struct uma_zone *zone, void *udata, int flags)
 {
-	struct uma_bucket *b = NULL, *old;
-	int domain = 0; /* that b was fetched for */
+	int domain = (int)machine_cpu_domain(machine_cpu());
+	struct uma_bucket *b =
+	    cache_seems_dry(zone) ? zone_fetch_bucket(zone, domain, false) : NULL;
 	void *item;
 
 	for (;;) {
-		item = cache_try(zone, &b, &old, domain);
-		if (old != NULL)
-			bucket_free(zone, old, udata);
-		if (b != NULL) { /* on another CPU, or its cache was filled, or threads wait */
-			if (item == NULL && atomic_load_relaxed(&zone->sleepers) != 0) {
-				item = b->slot[--b->count];
-				atomic_add_relaxed(&zone->allocs, 1);
-			}
-			zone_put_bucket(zone, domain, b, false);
-			b = NULL;
-		}
+		item = cache_try_with(zone, b, domain, udata);
 		if (item != NULL)
 			return (item);
 		if (unlikely(atomic_load_relaxed(&page_pressure_owed)))
@@ -100,6 +110,44 @@ cache_alloc(struct uma_zone *zone, void *udata, int flags)
 		if (b == NULL)
 			return (NULL);
 	}
+}
+
+/* This CPU's two buckets change places: alloc is dry, free is not. */
+static void *
+turn_alloc(struct uma_zone *zone)
+{
+	void *item = NULL;
+	struct percpu *c;
+	unsigned cpu;
+
+	c = cache_enter(zone, &cpu);
+	if (c->alloc.count == 0)
+		cache_swap(c);
+	if (c->alloc.count > 0) {
+		item = c->alloc.items[--c->alloc.count];
+		c->pops++;
+	}
+	cache_exit(zone, c, cpu);
+	return (item);
+}
+
+NOINLINE void *
+uma_zalloc_reload(struct uma_zone *zone, void *udata)
+{
+	struct uma_bucket *b;
+	void *item;
+	int domain;
+
+	if (!zone_is_plain(zone))
+		return (NULL);
+	item = percpu_lock_pop(zone->cache);
+	if (item != NULL || !cache_seems_open(zone))
+		return (item);
+	if (cache_seems_to_turn(zone, false))
+		return (turn_alloc(zone));
+	domain = (int)machine_cpu_domain(machine_cpu());
+	b = zone_fetch_bucket(zone, domain, false);
+	return (b == NULL ? NULL : cache_try_with(zone, b, domain, udata));
 }
 
 /* What the fast path could not do. */
@@ -132,6 +180,8 @@ zalloc_rest(struct uma_zone *zone, void *udata, int flags)
 		item = percpu_pop(zone->cache);
 	if (item == NULL)
 		item = percpu_lock_pop(zone->cache);
+	if (item == NULL)
+		item = uma_zalloc_reload(zone, udata);
 	if (item == NULL)
 		return (uma_zalloc_slow(zone, udata, flags));
 	if (zone_is_plain(zone) && (flags & M_ZERO) == 0)
@@ -237,6 +287,8 @@ cache_free(struct uma_zone *zone, void *item, void *udata)
 	bool fits, done;
 	unsigned cpu;
 
+	if (home < 0 && (zone->flags & UMA_ZONE_SMR) == 0 && cache_seems_full(zone))
+		fresh = bucket_alloc(zone, udata, M_NOWAIT);
 	for (;;) {
 		c = cache_enter(zone, &cpu);
 		if (atomic_load_seq(&zone->sleepers) != 0) {
@@ -276,6 +328,37 @@ cache_free(struct uma_zone *zone, void *item, void *udata)
 	return (false);
 }
 
+/* This CPU's two buckets change places: alloc is full, free is not. */
+static bool
+turn_free(struct uma_zone *zone, void *item)
+{
+	struct percpu *c;
+	unsigned cpu;
+	bool fits;
+
+	c = cache_enter(zone, &cpu);
+	if (room(c, SLOT_ALLOC) == 0)
+		cache_swap(c);
+	fits = room(c, SLOT_ALLOC) > 0 && atomic_load_seq(&zone->sleepers) == 0;
+	if (fits)
+		cache_put(c, SLOT_ALLOC, item);
+	cache_exit(zone, c, cpu);
+	return (fits);
+}
+
+NOINLINE bool
+uma_zfree_reload(struct uma_zone *zone, void *item, void *udata)
+{
+	if (!zone_is_plain(zone))
+		return (false);
+	if (percpu_lock_push(zone->cache, item))
+		return (true);
+	if (zone_is_first_touch(zone) || !cache_seems_open(zone))
+		return (false);
+	return (cache_seems_to_turn(zone, true) ? turn_free(zone, item)
+						: cache_free(zone, item, udata));
+}
+
 NOINLINE void
 uma_zfree_slow(struct uma_zone *zone, void *item, void *udata)
 {
@@ -302,7 +385,8 @@ zfree_rest(struct uma_zone *zone, void *item, void *udata)
 	/* Warned of, then freed as it must be: dropping it would only add a leak. */
 	(void)MISUSE((zone->flags & UMA_ZONE_SMR) != 0 && item != NULL,
 	    "uma_zfree: zone %s is an SMR zone: uma_zfree_smr() is for it", zone->name);
-	if (item != NULL && zone_is_plain(zone) && percpu_lock_push(zone->cache, item))
+	if (item != NULL && zone_is_plain(zone) &&
+	    (percpu_lock_push(zone->cache, item) || uma_zfree_reload(zone, item, udata)))
 		return;
 	uma_zfree_slow(zone, item, udata);
 }

@@ -55,6 +55,45 @@ cache_enter(struct uma_zone *zone, unsigned *cpu)
 	return (c);
 }
 
+/*
+ * What this CPU's part looks like to a request that found nothing on the fast path, without entering it: a
+ * glance that saves entering it twice. It may be wrong, and who acts on it looks again when he has entered. A
+ * stack that is open has just failed us; of a closed one the shadow is what is true.
+ */
+__attribute__((no_sanitize("thread"))) static inline bool
+cache_seems_dry(const struct uma_zone *zone)
+{
+	const volatile struct percpu *c = &zone->cache[machine_cpu()];
+
+	return ((c->alloc.open || c->alloc.count == 0) && c->free.count == 0);
+}
+
+/* Alloc is open, so it has just failed us, and free has items, or room, where that matters. */
+__attribute__((no_sanitize("thread"))) static inline bool
+cache_seems_to_turn(const struct uma_zone *zone, bool room)
+{
+	const volatile struct percpu *c = &zone->cache[machine_cpu()];
+
+	return (c->alloc.open && (room ? c->free.count < c->free.max : c->free.count > 0));
+}
+
+/* Is the fast path open here? */
+__attribute__((no_sanitize("thread"))) static inline bool
+cache_seems_open(const struct uma_zone *zone)
+{
+	const volatile struct percpu *c = &zone->cache[machine_cpu()];
+
+	return (c->alloc.open);
+}
+
+__attribute__((no_sanitize("thread"))) static inline bool
+cache_seems_full(const struct uma_zone *zone)
+{
+	const volatile struct percpu *c = &zone->cache[machine_cpu()];
+
+	return ((c->alloc.open || c->alloc.count >= c->alloc.max) && c->free.count >= c->free.max);
+}
+
 /* Take the bucket off a stack; NULL if there is none. Entered. */
 static inline struct uma_bucket *
 cache_unload(struct percpu *c, int slot)
@@ -70,13 +109,19 @@ cache_unload(struct percpu *c, int slot)
 	return (b);
 }
 
+/* What is in alloc lies in free, and the other way round. Entered; leaving says what alloc.max is. */
 static inline void
 cache_swap(struct percpu *c)
 {
-	struct uma_bucket *a = cache_unload(c, SLOT_ALLOC), *f = cache_unload(c, SLOT_FREE);
+	struct uma_bucket *a = bucket_of(c, SLOT_ALLOC);
+	void **items = c->free.items;
+	uint16_t count = c->free.count;
 
-	cache_load(c, SLOT_ALLOC, f);
-	cache_load(c, SLOT_FREE, a);
+	c->free.items = c->alloc.items;
+	c->free.count = c->alloc.count;
+	c->free.max = a == NULL ? 0 : a->max;
+	c->alloc.items = items;
+	c->alloc.count = count;
 }
 
 /* Leave a part, its stacks open to the fast path where that is right. */

@@ -305,6 +305,12 @@ void bucket_enable(void);
 /* ---- cache.c ---- */
 void *uma_zalloc_slow(struct uma_zone *zone, void *udata, int flags);
 void uma_zfree_slow(struct uma_zone *zone, void *item, void *udata);
+/*
+ * For who has tried the fast path on a zone that is neither dying nor misused: bucket exchange, all that most
+ * slow requests need. NULL and false: it takes more, or the item goes home. They touch no errno.
+ */
+void *uma_zalloc_reload(struct uma_zone *zone, void *udata);
+bool uma_zfree_reload(struct uma_zone *zone, void *item, void *udata);
 void cache_drain_cpus(struct uma_zone *zone, int domain);
 void cache_totals(struct uma_zone *zone, uint64_t *pops, uint64_t *pushes, uint64_t *cached);
 void zone_put_full(

@@ -37,7 +37,7 @@ posix_virtual_cpu(void)
 unsigned
 machine_cpu_domain(unsigned cpu)
 {
-	return (cpu % ncpus * ndomains / ncpus);
+	return (likely(ndomains == 1) ? 0 : cpu % ncpus * ndomains / ncpus);
 }
 
 /* Best effort: a CPU that this process may not use leaves the thread where it is. */

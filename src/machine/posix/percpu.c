@@ -330,12 +330,12 @@ machine_cpu(void)
 
 /* ---- entering ----------------------------------------------------------------------------------------- */
 
-struct percpu *
-percpu_enter_cpu(struct percpu *zone_cache, unsigned cpu)
+/* cpu < ncpus */
+static ALWAYS_INLINE struct percpu *
+enter(struct percpu *zone_cache, unsigned cpu)
 {
 	struct thread_state *ts = machine_thread_state();
 
-	MUST(cpu < ncpus, "percpu_enter_cpu: CPU %u of %u", cpu, ncpus);
 	/* A handler that has interrupted the part's holder would wait for its own thread, for ever. */
 	MUST(ts->entered_cpu == 0, "percpu_enter: CPU %u is entered already", ts->entered_cpu - 1);
 	machine_lock(&cpu_lock[cpu].lock);
@@ -346,10 +346,17 @@ percpu_enter_cpu(struct percpu *zone_cache, unsigned cpu)
 }
 
 struct percpu *
+percpu_enter_cpu(struct percpu *zone_cache, unsigned cpu)
+{
+	MUST(cpu < ncpus, "percpu_enter_cpu: CPU %u of %u", cpu, ncpus);
+	return (enter(zone_cache, cpu));
+}
+
+struct percpu *
 percpu_enter(struct percpu *zone_cache, unsigned *cpu)
 {
 	*cpu = machine_cpu();
-	return (percpu_enter_cpu(zone_cache, *cpu));
+	return (enter(zone_cache, *cpu));
 }
 
 void

@@ -117,12 +117,25 @@ keep_to_limit(void)
 		(void)page_forgo((unsigned long)(limit >> PAGE_SHIFT));
 }
 
+/* Of a class that is in use, and touches no errno. */
+static void *
+reload(size_t size) /* front_direct() says so */
+{
+	uma_zone_t zone = atomic_load_acquire(&malloc_zones[malloc_class(MAX(size, (size_t)1))]);
+
+	return (zone == NULL ? NULL : uma_zalloc_reload(zone, NULL));
+}
+
 NOINLINE void *
 front_alloc(size_t size, size_t align, int flags)
 {
-	int saved = errno;
-	void *p = NULL;
+	int saved;
+	void *p;
 
+	if (align == 0 && flags == 0 && front_direct(size) && (p = reload(size)) != NULL)
+		return (p);
+	saved = errno;
+	p = NULL;
 	if (unlikely(!front_start())) {
 		p = machine_boot_alloc(size, MAX(align, (size_t)16)); /* reads as zero */
 	} else if (size <= PTRDIFF_MAX) {
@@ -164,12 +177,17 @@ foreign(const void *p)
 NOINLINE void
 front_free(void *p)
 {
-	int saved = errno;
+	const uint8_t *place = p == NULL ? NULL : malloc_map_at((vm_offset_t)p);
 	unsigned code;
+	int saved;
 
-	if (p == NULL || foreign(p))
+	if (place == NULL) /* none, or foreign */
 		return;
-	code = malloc_code(p);
+	code = *place;
+	if (malloc_code_is_class(code) &&
+	    uma_zfree_reload(malloc_zones[code - MALLOC_CODE_CLASS], p, NULL))
+		return;
+	saved = errno;
 	MUST(code != MALLOC_CODE_NONE, "free: address %p is not an allocated block", p);
 	if (malloc_code_is_class(code))
 		uma_zfree(malloc_zones[code - MALLOC_CODE_CLASS], p);
