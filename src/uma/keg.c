@@ -48,9 +48,10 @@ static void *
 slab_alloc_item(struct uma_keg *keg, struct slab *slab)
 {
 	struct uma_kdomain *dom = &keg->domain[slab->domain];
-	unsigned i = slab_first(slab);
+	unsigned i = slab_last(slab, keg->ipers);
+	bool was_free = slab->nfree == keg->ipers;
 
-	if (slab->nfree == keg->ipers) {
+	if (was_free) {
 		count_add(&dom->free_slabs, -1ul);
 		dom->low = MIN(dom->low, dom->free_slabs);
 		slab_uncount(keg, slab);
@@ -58,8 +59,10 @@ slab_alloc_item(struct uma_keg *keg, struct slab *slab)
 	slab_clear(slab, i);
 	slab->nfree--;
 	count_add(&dom->free_items, -1ul);
-	list_remove(&slab->link);
-	list_push(slab->nfree == 0 ? &dom->full : &dom->part, &slab->link);
+	if (was_free || slab->nfree == 0) {
+		list_remove(&slab->link);
+		list_push(slab->nfree == 0 ? &dom->full : &dom->part, &slab->link);
+	}
 	return (slab_item(keg, slab, i));
 }
 
@@ -347,7 +350,7 @@ keg_release(struct uma_zone *zone, void **store, int n)
 {
 	struct uma_keg *keg = zone->keg;
 	struct mtx *held = NULL, *lock;
-	struct slab *slab;
+	struct slab *slab = NULL; /* the last item's */
 	unsigned at;
 
 	for (int i = 0; i < n; i++) {
@@ -355,7 +358,8 @@ keg_release(struct uma_zone *zone, void **store, int n)
 			mtx_unlock(held);
 			held = NULL;
 		}
-		slab = keg_slab_of(keg, store[i]);
+		if (slab == NULL || !slab_spans(keg, slab, store[i]))
+			slab = keg_slab_of(keg, store[i]);
 		if (slab == NULL || !slab_index(keg, slab, store[i], &at)) {
 			core_warn("uma: zone %s: %p is not an item of this zone: not freed",
 			    zone->name, store[i]);
@@ -381,6 +385,7 @@ keg_release(struct uma_zone *zone, void **store, int n)
 			mtx_unlock(held);
 			held = NULL;
 			slab_destroy(keg, slab);
+			slab = NULL;
 		}
 	}
 	if (held != NULL)

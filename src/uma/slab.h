@@ -34,21 +34,32 @@ slab_clear(struct slab *slab, unsigned i)
 	slab->free[i / SLAB_WORD_BITS] &= ~((size_t)1 << (i % SLAB_WORD_BITS));
 }
 
-/* The lowest item that is in the slab; there must be one. */
+/*
+ * The highest item that is in the slab; there must be one. A bucket is filled in this order and popped from
+ * its end: so its user gets rising addresses, as he will walk over them, and what others have just given
+ * back here, in between what they still use, comes last.
+ */
 static inline unsigned
-slab_first(const struct slab *slab)
+slab_last(const struct slab *slab, unsigned ipers)
 {
-	unsigned w = 0;
+	unsigned w = slab_words(ipers) - 1;
 
 	while (slab->free[w] == 0)
-		w++;
-	return (w * SLAB_WORD_BITS + ffs_size(slab->free[w]) - 1);
+		w--;
+	return (w * SLAB_WORD_BITS + fls_size(slab->free[w]) - 1);
 }
 
 static inline void *
 slab_item(const struct uma_keg *keg, const struct slab *slab, unsigned i)
 {
 	return (slab->data + (size_t)i * keg->rsize);
+}
+
+/* Does `item` lie in the slab? Then it needs no lookup; neighbours are often freed together. */
+static inline bool
+slab_spans(const struct uma_keg *keg, const struct slab *slab, const void *item)
+{
+	return ((uintptr_t)item - (uintptr_t)slab->data < (uintptr_t)keg->ipers * keg->rsize);
 }
 
 /* Which item of the slab is at `item`; false if none is (or none can be: unaligned, padding). */
