@@ -527,20 +527,23 @@ somebody_reclaims(void)
 
 /*
  * Passes until one changes nothing: what one frees may let the next one free more. Another's, which
- * ours would wait for, may be a lesser one: it is let go first.
+ * ours would wait for, may be a lesser one: it is let go first, and in case it was in its last steps,
+ * where it does not look like one, two must have changed nothing.
  */
 static void
 drain(void)
 {
 	uint64_t frees, cached;
+	unsigned idle = 0;
 
-	do {
+	while (idle < 2) {
 		while (somebody_reclaims())
 			machine_park(machine_now() + DAEMON_PAUSE);
 		frees = vm_page_frees(-1);
 		cached = cached_in_all();
 		(void)page_daemon_pass(-1, PRESSURE_SEVERE);
-	} while (vm_page_frees(-1) != frees || cached_in_all() != cached);
+		idle = vm_page_frees(-1) != frees || cached_in_all() != cached ? 0 : idle + 1;
+	}
 }
 
 void

@@ -19,6 +19,7 @@
 
 LAB_STATE static vm_offset_t held[HELD];
 LAB_STATE static unsigned nheld;
+LAB_STATE static void *page; /* stays, too: the domain's arena has imported */
 LAB_STATE static unsigned long tags_free;
 
 static void
@@ -66,6 +67,7 @@ setup(void)
 {
 	unsigned edge;
 
+	page = kmem_malloc(4096, M_NOWAIT);
 	uma_each_zone_stat(look_at, NULL);
 	hold(tags_free - EDGE);
 	edge = nheld;
@@ -82,6 +84,8 @@ finish(void)
 {
 	while (nheld > 0)
 		kva_free(held[--nheld], 4096);
+	if (page != NULL)
+		kmem_free(page, 4096);
 }
 
 LAB_SCENARIO(btalloc, .name = "btalloc",

@@ -12,6 +12,7 @@
 
 #define EACH  40 /* ranges that a thread holds */
 #define SIZES 7
+#define PAST  8 /* zones of a size */
 
 LAB_STATE static uma_zone_t zones[SIZES];
 
@@ -30,12 +31,27 @@ hoarder(void *arg)
 			kva_free(va[i], 4096);
 }
 
+/* Zones that came and went: so many buckets that those of buckets are cached themselves. */
+static void
+come_and_go(uint16_t size)
+{
+	for (unsigned i = 0; i < PAST; i++) {
+		uma_zone_t zone =
+		    uma_zcreate("past", size, NULL, NULL, NULL, NULL, UMA_ALIGN_PTR, 0);
+
+		uma_zfree(zone, uma_zalloc(zone, M_WAITOK));
+		uma_zdestroy(zone);
+	}
+}
+
 /* Passes have made all buckets small; then the first CPU takes one of each size. */
 static void
 setup(void)
 {
 	static const uint16_t sizes[SIZES] = { 40, 120, 250, 500, 1000, 2000, 3000 };
 
+	for (unsigned i = 0; i < SIZES; i++)
+		come_and_go(sizes[i]);
 	for (unsigned pass = 3 + lab_random(4); pass > 0; pass--)
 		lab_reclaim();
 	for (unsigned i = 0; i < SIZES; i++) {

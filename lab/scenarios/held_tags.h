@@ -47,11 +47,20 @@ hold_all_tags_but(unsigned long leave)
 LAB_STATE static void *held_page[HELD_PAGES_MAX];
 LAB_STATE static unsigned nheld_pages;
 
+/* See that the domain's arena has imported, which the start may have had no need for. */
+static inline void
+hold_one_page(void)
+{
+	if (nheld_pages == 0 && (held_page[0] = kmem_malloc(4096, M_NOWAIT)) != NULL)
+		nheld_pages = 1;
+}
+
 static inline void
 hold_imported_addresses(void)
 {
 	void *p;
 
+	hold_one_page();
 	while (nheld_pages < HELD_PAGES_MAX && (p = kmem_malloc(4096, M_NOWAIT)) != NULL) {
 		if ((vm_offset_t)p % HELD_QUANTUM == 0) {
 			kmem_free(p, 4096);

@@ -37,6 +37,7 @@ reclaimer(void *arg)
 static void
 setup(void)
 {
+	hold_one_page();
 	hold_all_tags_but(LEFT);
 	for (vm_size_t size = cooper_shape()->kva_size; size >= 4096; size /= 2)
 		while (pieces < PIECES && (piece[pieces].addr = kva_alloc(size)) != 0)

@@ -54,6 +54,7 @@ reclaimer(void *arg)
 static void
 setup(void)
 {
+	hold_one_page();
 	hold_all_tags_but(MARGIN);
 	for (unsigned cpu = 0; cpu < lab_cpus(); cpu++)
 		lab_thread("worker", -1, worker, NULL);

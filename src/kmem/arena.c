@@ -228,6 +228,7 @@ kmem_arena_create(struct kmem_arena *ka, const char *name, struct kmem_arena *pa
     unsigned source, bool feeds_tags)
 {
 	unsigned layers = 1 + layers_to_root(parent);
+	vm_size_t qcache_max = FAULT(tag_slabs_to_quantum_cache) ? PAGE_SIZE : 0;
 
 	if (feeds_tags && !tags_can_serve(layers))
 		return (start_refuse(COOPER_EINVAL,
@@ -239,8 +240,11 @@ kmem_arena_create(struct kmem_arena *ka, const char *name, struct kmem_arena *pa
 	ka->source = (uint8_t)source;
 	ka->feeds_tags = feeds_tags;
 	tags_source_init(&ka->tags, true);
-	ka->vm = vmem_create(ka->name, 0, 0, PAGE_SIZE,
-	    FAULT(tag_slabs_to_quantum_cache) ? PAGE_SIZE : 0, M_NOWAIT | M_BESTFIT);
+	/* Those of the start are there for ever: in boot memory, densely, and not zeroed again. */
+	if (tag_zone == NULL)
+		ka->vm = vmem_boot(ka->name, PAGE_SIZE, qcache_max);
+	else
+		ka->vm = vmem_create(ka->name, 0, 0, PAGE_SIZE, qcache_max, M_NOWAIT | M_BESTFIT);
 	if (ka->vm == NULL)
 		return (start_refuse(COOPER_ENOMEM, "arena \"%s\": no memory", name));
 	vmem_set_tags(ka->vm, &ka->tags);

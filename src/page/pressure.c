@@ -31,7 +31,7 @@ CORE_STATE static uint64_t limit; /* bytes; atomic */
 CORE_STATE static cooper_pressure_source_t *callback;
 CORE_STATE static void *callback_arg;
 
-CORE_STATE static uint64_t looked;          /* atomic */
+CORE_STATE static uint64_t looked;          /* atomic; 0: not yet */
 CORE_STATE static uint32_t looking;         /* atomic: a thread is at it */
 CORE_STATE static enum page_pressure level; /* atomic */
 CORE_STATE static enum page_pressure limit_level;
@@ -167,8 +167,10 @@ page_pressure_tend(uint64_t now, bool sleep)
 {
 	uint64_t then = atomic_load_relaxed(&looked);
 
-	if (now - then >= POLL ? atomic_cas(&looked, &then, now)
-			       : sleep && atomic_load_relaxed(&page_pressure_owed))
+	if (then == 0) /* the clock is noted: a start that did so would pay for looking at it */
+		(void)atomic_cas(&looked, &then, now);
+	else if (now - then >= POLL ? atomic_cas(&looked, &then, now)
+				    : sleep && atomic_load_relaxed(&page_pressure_owed))
 		(void)look(sleep);
 }
 
@@ -181,7 +183,7 @@ page_pressure_fork_child(void)
 void
 page_pressure_start(bool files, uint64_t bytes)
 {
-	looked = machine_now_coarse();
+	looked = 0;
 	limit = bytes;
 	atomic_store_relaxed(&page_pressure_on, files || bytes != 0);
 }

@@ -74,9 +74,10 @@ cooper_start(const struct machine_shape *shape)
 	const char *why = "";
 	int error;
 
+	(void)start_refuse(
+	    0, "%s", ""); /* nothing, so far; first: a write, which maps the page once */
 	if (started)
 		return (start_refuse(COOPER_EBUSY, "cooper_start: already started"));
-	(void)start_refuse(0, "%s", ""); /* nothing, so far */
 	if (shape == NULL) {
 		if ((error = machine_default_shape(&own, &why)) != 0)
 			return (start_refuse(error, "%s", why));

@@ -6,9 +6,12 @@
  * travels as udata cuts it: a bucket for a bucket zone is asked for with ZF_BUCKET set, and a
  * second such step is refused; so the depth is one. A bucket zone never uses buckets of its own
  * kind. UMA_ZONE_VM in the cookie forces M_NOVM all the way down: what is below kmem gets buckets
- * only from what is cached or in slabs.
+ * only from what is cached or in slabs. The first BUCKETS_UNCACHED of a bucket zone come straight from
+ * its slabs: a small program needs no more, and no bucket, slab and header for each.
  */
 #include "uma/uma_int.h"
+
+#define BUCKETS_UNCACHED 8
 
 static const struct rung {
 	char name[12];
@@ -118,7 +121,9 @@ bucket_alloc(struct uma_zone *zone, void *udata, int flags)
 	size = atomic_load_relaxed(&zone->bucket_size);
 	if (!atomic_load_relaxed(&uma_buckets_on) || size == 0)
 		return (NULL);
-	if ((zone->flags & ZF_BUCKET) != 0 && ((uintptr_t)udata & ZF_BUCKET) != 0)
+	if ((zone->flags & ZF_BUCKET) != 0 &&
+	    (((uintptr_t)udata & ZF_BUCKET) != 0 ||
+		atomic_load_relaxed(&zone->allocs) < BUCKETS_UNCACHED))
 		return (NULL);
 	cookie = cookie_for(zone, udata);
 	flags = M_NOWAIT | (flags & M_NOVM);

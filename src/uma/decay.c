@@ -191,7 +191,8 @@ decay_tend(struct uma_zone *zone, int flags)
 	bool watch = atomic_load_relaxed(&page_pressure_on);
 	uint64_t now;
 
-	if ((ms < 0 && !watch) ||
+	/* Nor at a zone's first fill: a program of few requests need not know what time it is. */
+	if ((ms < 0 && !watch) || !atomic_load_relaxed(&zone->used) ||
 	    (zone->flags & (UMA_ZONE_VM | ZF_BUCKET | ZF_INTERNAL | ZF_CACHE)) != 0)
 		return;
 	if (ms == 0)

@@ -11,6 +11,8 @@
 #include "uma/uma_int.h"
 #include "smr/smr_int.h"
 
+#define FIRST_ZONES 4
+
 CORE_STATE
 enum uma_stage uma_stage;
 CORE_STATE
@@ -65,8 +67,8 @@ uma_startup1(void)
 	ksize = keg_struct_size();
 	uma_zone_of_kegs = boot(zsize, PERCPU_STRIDE);
 	uma_zone_of_zones = boot(zsize, PERCPU_STRIDE);
-	zone_boot(uma_zone_of_kegs, boot(ksize, CACHE_LINE), "UMA Kegs", ksize);
-	zone_boot(uma_zone_of_zones, boot(ksize, CACHE_LINE), "UMA Zones", zsize);
+	zone_boot(uma_zone_of_kegs, boot(ksize, CACHE_LINE), "UMA Kegs", ksize, CACHE_LINE);
+	zone_boot(uma_zone_of_zones, boot(ksize, CACHE_LINE), "UMA Zones", zsize, PERCPU_STRIDE);
 	uma_slab_zones[0] = zone_create_internal(
 	    "UMA Slabs 0", slab_zone_size(0, core_debug), UMA_ALIGN_PTR, ZF_INTERNAL);
 	uma_slab_zones[1] = zone_create_internal(
@@ -81,11 +83,26 @@ switch_backend(struct uma_zone *zone, void *from)
 		keg_switch_backend(zone->keg, from);
 }
 
+/*
+ * Room for a program's first zones in start-up memory: what it needs anyway, without a page's record,
+ * address space and tags.
+ */
+static void
+keep_room(struct uma_keg *keg)
+{
+	bool hopeless = false;
+
+	if (keg->domain[0].free_items < FIRST_ZONES)
+		(void)keg_add_slab(keg, 0, M_NOWAIT, &hopeless);
+}
+
 void
 uma_startup2(const struct uma_backend *source)
 {
 	struct uma_backend from = uma_backend;
 
+	keep_room(uma_zone_of_kegs->keg);
+	keep_room(uma_zone_of_zones->keg);
 	uma_backend = *source;
 	uma_each_zone(switch_backend, &from);
 	uma_stage = UMA_KVA;

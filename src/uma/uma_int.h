@@ -350,7 +350,8 @@ struct uma_zone *zone_create_internal(
 vm_size_t zone_struct_size(void);
 vm_size_t keg_struct_size(void);
 void zone_set_cache(struct uma_zone *zone);
-void zone_boot(struct uma_zone *zone, struct uma_keg *keg, const char *name, size_t size);
+void zone_boot(
+    struct uma_zone *zone, struct uma_keg *keg, const char *name, size_t size, uint32_t align);
 extern struct uma_zone *uma_zone_of_zones, *uma_zone_of_kegs;
 
 /* ---- decay.c ---- */

@@ -194,10 +194,10 @@ zone_struct_alloc(void)
 
 /* The first zones, on memory of the caller's: zone and keg are zeroed. */
 void
-zone_boot(struct uma_zone *zone, struct uma_keg *keg, const char *name, size_t size)
+zone_boot(struct uma_zone *zone, struct uma_keg *keg, const char *name, size_t size, uint32_t align)
 {
 	keg->primary = zone;
-	keg_init(keg, name, size, NULL, NULL, PERCPU_STRIDE - 1, ZF_INTERNAL);
+	keg_init(keg, name, size, NULL, NULL, align - 1, ZF_INTERNAL);
 	zone_fill(zone, name, size, ZF_INTERNAL, keg);
 	set_callbacks(zone, NULL, NULL, NULL, NULL);
 	publish(zone);

@@ -86,6 +86,8 @@ void vmem_startup(void);
 void vmem_fork_child(void); /* after sync_fork_child() */
 void vmem_set_default_tags(struct tag_source *ts);
 struct vmem;
+/* An arena in boot memory, where it stays; NULL: there is none. Empty, like vmem_create() of size 0. */
+struct vmem *vmem_boot(const char *name, vmem_size_t quantum, vmem_size_t qcache_max);
 void vmem_set_tags(struct vmem *vm, struct tag_source *ts); /* before the first add or import */
 
 /*

@@ -109,11 +109,10 @@ vmem_add_tags(vmem_t *vm, void *storage, size_t bytes)
 
 /* ---- create ------------------------------------------------------------------------------------------ */
 
-/* Everything but the first span. */
+/* Everything but the first span; vm reads as zero. */
 static void
 arena_setup(vmem_t *vm, const char *name, vmem_size_t quantum, vmem_size_t qcache_max)
 {
-	memset(vm, 0, sizeof(*vm));
 	core_snprintf(vm->name, sizeof(vm->name), "%s", name);
 	vm->quantum_mask = quantum - 1;
 	vm->quantum_shift = (uint8_t)(fls_size(quantum) - 1);
@@ -156,6 +155,7 @@ vmem_init(vmem_t *vm, const char *name, vmem_addr_t base, vmem_size_t size, vmem
 {
 	if (!arena_accepts("vmem_init", name, quantum))
 		return (NULL);
+	memset(vm, 0, sizeof(*vm));
 	arena_setup(vm, name, quantum, qcache_max);
 	if (size == 0 || vmem_add(vm, base, size, flags) == 0)
 		return (vm);
@@ -180,6 +180,16 @@ vmem_create(const char *name, vmem_addr_t base, vmem_size_t size, vmem_size_t qu
 		return (NULL);
 	}
 	vm->allocated = true;
+	return (vm);
+}
+
+vmem_t *
+vmem_boot(const char *name, vmem_size_t quantum, vmem_size_t qcache_max)
+{
+	vmem_t *vm = machine_boot_alloc(sizeof(*vm), CACHE_LINE);
+
+	if (vm != NULL)
+		arena_setup(vm, name, quantum, qcache_max);
 	return (vm);
 }
 

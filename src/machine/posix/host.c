@@ -254,10 +254,27 @@ out:
 	return (len > 0 ? buf : NULL);
 }
 
+/* getenv(), but for a page of libc and a search of it that every process which allocates would pay for. */
+static const char *
+options_from_libc(void)
+{
+	static const char name[] = "COOPER_OPTIONS=";
+	const size_t named = sizeof(name) - 1;
+	size_t at;
+
+	for (char **e = environ; *e != NULL; e++) {
+		for (at = 0; at < named && (*e)[at] == name[at]; at++)
+			;
+		if (at == named)
+			return (*e + named);
+	}
+	return (NULL);
+}
+
 const char *
 posix_options_text(char *buf, size_t size)
 {
-	if (environ != NULL)
-		return (secure_getenv("COOPER_OPTIONS"));
-	return (getauxval(AT_SECURE) == 0 ? options_from_kernel(buf, size) : NULL);
+	const char *text = environ != NULL ? options_from_libc() : options_from_kernel(buf, size);
+
+	return (text == NULL || getauxval(AT_SECURE) != 0 ? NULL : text);
 }

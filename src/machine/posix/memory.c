@@ -1,5 +1,6 @@
 /*
- * Memory: one reserved range of addresses, [direct map | kernel window], and the core's tables.
+ * Memory: one reserved range of addresses, [boot memory and tables | direct map | kernel window]. A
+ * start is few calls: what it needs of the range lies together and is opened by one.
  *
  * Frames are accounting. The contents of a frame are at its direct-map address or, while it is
  * mapped in the kernel window, at the window address: private anonymous memory both, so a fork copies
@@ -23,9 +24,10 @@
 
 #include "posix.h"
 
-#define STEP     ((vm_size_t)32 << 20) /* a mark grows by this */
-#define CHUNK    ((vm_size_t)1 << 20)  /* boot memory is taken from the host by this */
-#define OWN_MMAP (CHUNK / 4)           /* larger tables have a mapping of their own */
+#define STEP  ((vm_size_t)32 << 20) /* a mark grows by this */
+#define CHUNK ((vm_size_t)1 << 20)  /* boot memory comes by this, the first from the range */
+#define TABLE (CHUNK / 4)           /* what is larger is a table */
+#define FRAME 24                    /* bytes that the core's tables want for a frame */
 
 /* One view of memory: accessible in [base, base + mark). */
 struct view {
@@ -38,8 +40,10 @@ POSIX_HIDDEN struct posix_memory posix_memory;
 POSIX_HIDDEN bool posix_limit_due;
 static struct view direct_view, window_view;
 static unsigned long *touched;          /* a bit a frame: memory in the direct map? */
+static unsigned long touched_end;       /* no bit from here on is set; grows only */
 static struct machine_lock memory_lock; /* the marks; boot memory */
 static vm_offset_t boot_next, boot_end;
+static vm_offset_t tables, tables_end; /* room for tables in the range: taken from its end */
 POSIX_HIDDEN struct machine_region machine_regions[MACHINE_REGIONS]; /* 0, 1: the views */
 static uint32_t nregions = 2;
 
@@ -87,18 +91,31 @@ boot_from_chunk(vm_size_t bytes, vm_size_t align)
 	return ((void *)at);
 }
 
+/* From the room for tables, or else a mapping of its own. */
+static void *
+table_alloc(vm_size_t bytes)
+{
+	void *p = NULL;
+
+	machine_lock(&memory_lock);
+	if (round_page(bytes) >= bytes && round_page(bytes) <= tables_end - tables)
+		p = (void *)(tables_end -= round_page(bytes));
+	machine_unlock(&memory_lock);
+	return (p != NULL ? p : host_alloc(round_page(bytes)));
+}
+
 void *
 machine_boot_alloc(vm_size_t bytes, vm_size_t align)
 {
 	void *p;
 
 	MUST(is_pow2(align), "machine_boot_alloc: alignment %zu is not a power of two", align);
-	if (bytes >= OWN_MMAP || align > PAGE_SIZE) {
-		if (bytes + align < bytes)
-			return (NULL);
-		p = host_alloc(round_page(bytes + (align > PAGE_SIZE ? align : 0)));
+	if (align > PAGE_SIZE) {
+		p = bytes + align < bytes ? NULL : table_alloc(bytes + align);
 		return (p == NULL ? NULL : (void *)round_up((vm_offset_t)p, align));
 	}
+	if (bytes >= TABLE)
+		return (table_alloc(bytes));
 	machine_lock(&memory_lock);
 	p = boot_from_chunk(bytes, align);
 	machine_unlock(&memory_lock);
@@ -107,32 +124,71 @@ machine_boot_alloc(vm_size_t bytes, vm_size_t align)
 
 /* ---- start ---------------------------------------------------------------------------------------- */
 
+/* Room for boot memory and the tables: ours of the window and of frames, the core's of both. */
+static uint64_t
+room_for_tables(const struct machine_shape *shape, uint64_t direct_size)
+{
+	uint64_t frames = shape->physmem >> PAGE_SHIFT, window = shape->kva_size >> PAGE_SHIFT;
+
+	return (window * sizeof(uint32_t) + howmany(frames, 8) + frames * FRAME + window +
+		(direct_size >> PAGE_SHIFT) + 2 * CHUNK);
+}
+
+/*
+ * Reserve the range, and open what every process needs of it, in one go: boot memory, the tables, and
+ * what is behind them, the direct map's first step. False: no room.
+ */
+static bool
+range_reserve(uint64_t room, uint64_t direct_size, uint64_t kva_size)
+{
+	uint64_t total = room + direct_size + kva_size;
+	vm_size_t first = (vm_size_t)MIN(direct_size, (uint64_t)STEP),
+		  open = (vm_size_t)room + first;
+	vm_offset_t at;
+	void *p;
+
+	if (total != (size_t)total)
+		return (false);
+	p = mmap(
+	    NULL, (size_t)total, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (p == MAP_FAILED || mprotect(p, open, PROT_READ | PROT_WRITE) != 0)
+		return (false);
+	/* Sparse tables: a huge page for each first touch would be most of a small process. */
+	madvise(p, open, MADV_NOHUGEPAGE);
+	at = (vm_offset_t)p;
+	region_add(at, (vm_size_t)room);
+	boot_next = at;
+	boot_end = tables = at + CHUNK;
+	at += (vm_size_t)room;
+	tables_end = at;
+	direct_view = (struct view){ at, (vm_size_t)direct_size, first };
+	window_view = (struct view){ at + (vm_size_t)direct_size, (vm_size_t)kva_size, 0 };
+	return (true);
+}
+
 int
 posix_memory_start(const struct machine_shape *shape, const char **why)
 {
 	struct posix_memory *mem = &posix_memory;
 	uint64_t direct_size = shape->direct_map ? shape->physmem : 0;
-	uint64_t total = direct_size + shape->kva_size;
+	uint64_t room = room_for_tables(shape, direct_size);
 	unsigned long frames = (unsigned long)(shape->physmem >> PAGE_SHIFT);
-	void *p = MAP_FAILED;
 
-	if (total == (size_t)total)
-		p = mmap(NULL, (size_t)total, PROT_NONE,
-		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	mem->table = machine_boot_alloc(shape->kva_size >> PAGE_SHIFT << 2, CACHE_LINE);
-	touched = machine_boot_alloc(howmany(frames, 8) + sizeof(*touched), CACHE_LINE);
-	if (p == MAP_FAILED || mem->table == NULL || touched == NULL) {
+	room += -room & PAGE_MASK;
+	if (range_reserve(room, direct_size, shape->kva_size)) {
+		mem->table = machine_boot_alloc(shape->kva_size >> PAGE_SHIFT << 2, CACHE_LINE);
+		touched = machine_boot_alloc(howmany(frames, 8) + sizeof(*touched), CACHE_LINE);
+	}
+	if (mem->table == NULL || touched == NULL) {
 		*why = "the host has not so much address space: lower physmem or kva, or ulimit -v";
 		return (COOPER_ENOMEM);
 	}
 	mem->phys_base = POSIX_PHYS_BASE;
-	mem->direct = (vm_offset_t)p;
-	mem->direct_size = (vm_size_t)direct_size;
-	mem->kva = mem->direct + mem->direct_size;
-	mem->kva_size = shape->kva_size;
-	direct_view = (struct view){ mem->direct, mem->direct_size, 0 };
-	window_view = (struct view){ mem->kva, mem->kva_size, 0 };
-	machine_regions[0] = (struct machine_region){ direct_view.base, 0, true };
+	mem->direct = direct_view.base;
+	mem->direct_size = direct_view.size;
+	mem->kva = window_view.base;
+	mem->kva_size = window_view.size;
+	machine_regions[0] = (struct machine_region){ direct_view.base, direct_view.mark, true };
 	/* The debug shape opens the window page by page, wherever: all of it is looked at. */
 	machine_regions[1] =
 	    (struct machine_region){ window_view.base, core_debug ? window_view.size : 0, true };
@@ -197,10 +253,22 @@ give_back(vm_offset_t va, vm_size_t bytes)
 
 #define BITS (8 * sizeof(unsigned long))
 
+/* Looks at no page of the table that has not been written: that would be a fault for nothing. */
 static bool
 frame_touched(unsigned long frame)
 {
-	return ((atomic_load_relaxed(&touched[frame / BITS]) >> (frame % BITS) & 1) != 0);
+	return (frame < atomic_load_relaxed(&touched_end) &&
+		(atomic_load_relaxed(&touched[frame / BITS]) >> (frame % BITS) & 1) != 0);
+}
+
+static void
+frame_touch(unsigned long frame)
+{
+	unsigned long end = atomic_load_relaxed(&touched_end);
+
+	while (frame >= end && !atomic_cas(&touched_end, &end, frame + 1))
+		;
+	__atomic_fetch_or(&touched[frame / BITS], 1ul << (frame % BITS), __ATOMIC_RELAXED);
 }
 
 void *
@@ -215,7 +283,7 @@ machine_direct_run(vm_paddr_t pa, unsigned long n)
 	view_reach(&direct_view, trunc_page(va), ptoa(n));
 	for (unsigned long f = frame; f < frame + n; f++)
 		if (!frame_touched(f))
-			__atomic_fetch_or(&touched[f / BITS], 1ul << (f % BITS), __ATOMIC_RELAXED);
+			frame_touch(f);
 	return ((void *)va);
 }
 

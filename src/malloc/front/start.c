@@ -19,11 +19,12 @@
 #include "start/start.h"
 #include "stats/posix/save.h"
 
-static struct machine_lock start_lock;
-static uint64_t starter; /* thread that holds start_lock and starts; 0 = none */
 /* Every process looks at these: in a page that the loader has written anyway. */
-static bool started __attribute__((section(".data")));
-static uint32_t registered __attribute__((section(".data")));
+#define LOADED __attribute__((section(".data")))
+LOADED static struct machine_lock start_lock;
+LOADED static uint64_t starter; /* thread that holds start_lock and starts; 0 = none */
+LOADED static bool started;
+LOADED static uint32_t registered;
 
 static struct malloc_type_stats front_stats[COOPER_MAXCPU];
 struct malloc_type front_type[1] = { { "libc", NULL, NULL, MALLOC_TYPE_FRONT } };
