@@ -100,8 +100,6 @@ cache_alloc(struct uma_zone *zone, void *udata, int flags)
 		item = cache_try_with(zone, b, domain, udata);
 		if (item != NULL)
 			return (item);
-		if (unlikely(atomic_load_relaxed(&page_pressure_owed)))
-			decay_tend(zone, flags);
 		domain = (int)machine_cpu_domain(machine_cpu());
 		b = zone_fetch_bucket(zone, domain, false);
 		if (b == NULL && may_fill(zone, flags))
@@ -158,6 +156,8 @@ uma_zalloc_slow(struct uma_zone *zone, void *udata, int flags)
 
 	if (!check_alloc(zone, "uma_zalloc", flags))
 		return (NULL);
+	if (unlikely(atomic_load_relaxed(&page_pressure_owed)))
+		decay_tend(zone, flags);
 	if (zone_is_cached(zone))
 		item = cache_alloc(zone, udata, flags);
 	if (item == NULL)
@@ -180,7 +180,7 @@ zalloc_rest(struct uma_zone *zone, void *udata, int flags)
 		item = percpu_pop(zone->cache);
 	if (item == NULL)
 		item = percpu_lock_pop(zone->cache);
-	if (item == NULL)
+	if (item == NULL && likely(!atomic_load_relaxed(&page_pressure_owed)))
 		item = uma_zalloc_reload(zone, udata);
 	if (item == NULL)
 		return (uma_zalloc_slow(zone, udata, flags));
