@@ -54,6 +54,9 @@ static ALWAYS_INLINE bool rseq_push(struct percpu_stack *first, void *item);
 /* Exchange *word, of `cpu`, for `closed`; false if this thread is not on that CPU. */
 static inline bool rseq_close(uint64_t *word, unsigned cpu, uint64_t closed, uint64_t *old);
 
+/* Make the first of a pair of words 1 if both are 0 and this thread is on that CPU. */
+static inline bool rseq_take(uint32_t *pair, unsigned cpu);
+
 /* The CPU that the kernel says; above all there are if it does not. */
 static inline uint32_t rseq_cpu(void);
 

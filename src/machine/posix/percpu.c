@@ -7,7 +7,7 @@
  * that there can be, membarrier, a self-test that passes; and is not for the debug shape, for virtual
  * CPUs (shape.pin), under TSan or after rseq=0.
  *
- * Locks: one a CPU. Its holder owns the slow state of that CPU's part of every cache: what the
+ * Locks: one a CPU (cpu_lock.c). Its holder owns the slow state of that CPU's part of every cache: what the
  * shadow fields say is true of a closed stack. An open stack is changed by sequences on its own CPU
  * only, and closed by the holder of the lock, wherever that runs:
  *
@@ -22,18 +22,9 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <linux/membarrier.h>
-#include <sched.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
-#include "posix.h"
-
-/* One a CPU, a line each. */
-static struct {
-	struct machine_lock lock;
-} ALIGNED(CACHE_LINE) cpu_lock[COOPER_MAXCPU];
+#include "cpu_lock.h"
 
 static unsigned ncpus;
 static bool fast;
@@ -50,47 +41,6 @@ extern const unsigned __rseq_size __attribute__((weak));
 POSIX_HIDDEN struct posix_rseq posix_rseq;
 
 /* ---- closing ---------------------------------------------------------------------------------------- */
-
-static bool
-barrier_register(void)
-{
-	return (syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ, 0, 0) == 0);
-}
-
-/* Every sequence that runs on cpu has committed or starts again; our stores are seen there. */
-static bool
-barrier_on(unsigned cpu)
-{
-	for (unsigned tries = 0; tries < 2; tries++) {
-		if (syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ,
-			MEMBARRIER_CMD_FLAG_CPU, cpu) == 0)
-			return (true);
-		if (errno != EPERM || !barrier_register()) /* a forked child may need it anew */
-			return (false);
-	}
-	return (false);
-}
-
-/* Without membarrier (a filter that the program put on itself): go there. */
-static uint64_t
-close_by_visit(uint64_t *word, unsigned cpu)
-{
-	cpu_set_t home, there;
-	uint64_t old = 0;
-	bool closed;
-
-	CPU_ZERO(&there);
-	CPU_SET(cpu, &there);
-	closed = sched_getaffinity(0, sizeof(home), &home) == 0 &&
-		 sched_setaffinity(0, sizeof(there), &there) == 0 &&
-		 rseq_close(word, cpu, PERCPU_CLOSED, &old);
-	MUST(closed,
-	    "percpu: no way to reach the caches of CPU %u: membarrier and "
-	    "sched_setaffinity are refused",
-	    cpu);
-	sched_setaffinity(0, sizeof(home), &home);
-	return (old);
-}
 
 /* What the word was: `old` when it was closed, and since then what was half-way has made it `now`. */
 static bool
@@ -110,11 +60,7 @@ close_from_afar(uint64_t *word, unsigned cpu)
 
 		if (!atomic_cas(word, &old, PERCPU_CLOSED))
 			continue;
-		if (unlikely(!barrier_on(cpu))) {
-			uint64_t seen = close_by_visit(word, cpu);
-
-			return (still_closed(seen, &old) ? old : seen);
-		}
+		posix_barrier_on(cpu);
 		if (still_closed(atomic_load_acquire(word), &old)) {
 			atomic_store_relaxed(word, (uint64_t)PERCPU_CLOSED);
 			return (old);
@@ -210,7 +156,7 @@ choose_fast(const struct machine_shape *shape)
 	    shape->ncpus < posix_possible_cpus())
 		return (false);
 	posix_rseq.area = __rseq_offset;
-	return (self_test() && barrier_register());
+	return (self_test() && posix_barrier_register());
 }
 
 /* ---- framed caches ----------------------------------------------------------------------------------- */
@@ -330,16 +276,70 @@ machine_cpu(void)
 
 /* ---- entering ----------------------------------------------------------------------------------------- */
 
-/* cpu < ncpus */
-static ALWAYS_INLINE struct percpu *
-enter(struct percpu *zone_cache, unsigned cpu)
+#ifdef POSIX_RSEQ
+
+/* This CPU's, or another's, but then as far as we know it is this one. */
+static ALWAYS_INLINE bool
+lock_near(unsigned cpu)
+{
+	return (fast && cpu_trylock_near(cpu));
+}
+
+static void
+lock(unsigned cpu)
+{
+	if (!fast)
+		machine_lock(&posix_cpu_lock[cpu].far);
+	else if (!cpu_trylock_near(cpu))
+		posix_cpu_lock_far(&posix_cpu_lock[cpu], cpu);
+}
+
+static ALWAYS_INLINE void
+unlock(unsigned cpu)
+{
+	if (fast)
+		cpu_unlock(cpu);
+	else
+		machine_unlock(&posix_cpu_lock[cpu].far);
+}
+
+#else
+
+static bool
+lock_near(unsigned cpu)
+{
+	(void)cpu;
+	return (false);
+}
+
+static void
+lock(unsigned cpu)
+{
+	machine_lock(&posix_cpu_lock[cpu].far);
+}
+
+static void
+unlock(unsigned cpu)
+{
+	machine_unlock(&posix_cpu_lock[cpu].far);
+}
+
+#endif
+
+/* To be followed by the lock. */
+static ALWAYS_INLINE void
+announce(unsigned cpu)
 {
 	struct thread_state *ts = machine_thread_state();
 
 	/* A handler that has interrupted the part's holder would wait for its own thread, for ever. */
 	MUST(ts->entered_cpu == 0, "percpu_enter: CPU %u is entered already", ts->entered_cpu - 1);
-	machine_lock(&cpu_lock[cpu].lock);
 	ts->entered_cpu = cpu + 1;
+}
+
+static ALWAYS_INLINE struct percpu *
+entered(struct percpu *zone_cache, unsigned cpu)
+{
 	if (fast)
 		close_part(&zone_cache[cpu], cpu);
 	return (&zone_cache[cpu]);
@@ -349,14 +349,23 @@ struct percpu *
 percpu_enter_cpu(struct percpu *zone_cache, unsigned cpu)
 {
 	MUST(cpu < ncpus, "percpu_enter_cpu: CPU %u of %u", cpu, ncpus);
-	return (enter(zone_cache, cpu));
+	announce(cpu);
+	lock(cpu);
+	return (entered(zone_cache, cpu));
 }
 
+/* Who has been moved between the look at his CPU and taking its lock had better look again, once. */
 struct percpu *
 percpu_enter(struct percpu *zone_cache, unsigned *cpu)
 {
 	*cpu = machine_cpu();
-	return (enter(zone_cache, *cpu));
+	announce(*cpu);
+	if (unlikely(!lock_near(*cpu))) {
+		*cpu = machine_cpu();
+		machine_thread_state()->entered_cpu = *cpu + 1;
+		lock(*cpu);
+	}
+	return (entered(zone_cache, *cpu));
 }
 
 void
@@ -367,8 +376,8 @@ percpu_exit(struct percpu *zone_cache, unsigned cpu)
 	CHECK(ts->entered_cpu == cpu + 1, "percpu_exit: CPU %u was not entered", cpu);
 	if (fast)
 		open_part(&zone_cache[cpu]);
+	unlock(cpu);
 	ts->entered_cpu = 0;
-	machine_unlock(&cpu_lock[cpu].lock);
 }
 
 bool
@@ -390,12 +399,12 @@ posix_lock_pop(struct percpu *zone_cache)
 	if (unlikely(ts->entered_cpu != 0))
 		return (NULL); /* a handler's: the slow path says so */
 	ts->entered_cpu = cpu + 1;
-	machine_lock(&cpu_lock[cpu].lock);
+	machine_lock(&posix_cpu_lock[cpu].far);
 	if (part->alloc.open && part->alloc.count > 0) {
 		item = part->alloc.items[--part->alloc.count];
 		part->pops++;
 	}
-	machine_unlock(&cpu_lock[cpu].lock);
+	machine_unlock(&posix_cpu_lock[cpu].far);
 	ts->entered_cpu = 0;
 	return (item);
 }
@@ -411,13 +420,13 @@ posix_lock_push(struct percpu *zone_cache, void *item)
 	if (unlikely(ts->entered_cpu != 0))
 		return (false); /* a handler's: the slow path says so */
 	ts->entered_cpu = cpu + 1;
-	machine_lock(&cpu_lock[cpu].lock);
+	machine_lock(&posix_cpu_lock[cpu].far);
 	room = part->alloc.open && part->alloc.count < part->alloc.max;
 	if (room) {
 		part->alloc.items[part->alloc.count++] = item;
 		part->pushes++;
 	}
-	machine_unlock(&cpu_lock[cpu].lock);
+	machine_unlock(&posix_cpu_lock[cpu].far);
 	ts->entered_cpu = 0;
 	return (room);
 }
@@ -428,13 +437,15 @@ void
 posix_percpu_fork(enum posix_fork when)
 {
 	for (unsigned cpu = 0; cpu < ncpus; cpu++) {
-		struct machine_lock *lock = &cpu_lock[cpu].lock;
+		struct cpu_lock *l = &posix_cpu_lock[cpu];
 
-		if (when == FORK_PREPARE)
-			machine_lock(lock);
-		else if (when == FORK_PARENT)
-			machine_unlock(lock);
+		if (when == FORK_CHILD)
+			*l = (struct cpu_lock){ 0 };
+		else if (when == FORK_PREPARE && fast)
+			posix_cpu_lock_far(l, cpu);
+		else if (when == FORK_PREPARE)
+			machine_lock(&l->far);
 		else
-			*lock = (struct machine_lock){ 0 };
+			unlock(cpu);
 	}
 }

@@ -81,6 +81,30 @@ leave:
 	return (false);
 }
 
+static inline bool
+rseq_take(uint32_t *pair, unsigned cpu)
+{
+	uint64_t stack;
+
+	__asm__ volatile goto(COOPER_RSEQ_OPEN
+	    "	ldr %w[stack], [%[area], #4]\n"
+	    "	cmp %w[stack], %w[cpu]\n"
+	    "	b.ne %l[leave]\n"
+	    "	ldar %[stack], [%[pair]]\n"
+	    "	cbnz %[stack], %l[leave]\n"
+	    "	mov %w[stack], #1\n"
+	    "	str %w[stack], [%[pair]]\n"
+	    "2:\n"
+	    : [stack] "=&r"(stack)
+	    : [area] "r"(COOPER_RSEQ_AREA(posix_rseq.area)), [cpu] "r"(cpu), [pair] "r"(pair)
+	    : "memory", "cc"
+	    : leave);
+	return (true);
+leave:
+	COOPER_RSEQ_LEFT;
+	return (false);
+}
+
 static inline uint32_t
 rseq_cpu(void)
 {

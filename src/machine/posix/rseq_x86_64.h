@@ -77,6 +77,28 @@ leave:
 	return (false);
 }
 
+static inline bool
+rseq_take(uint32_t *pair, unsigned cpu)
+{
+	uint64_t stack;
+
+	__asm__ volatile goto(COOPER_RSEQ_OPEN
+	    "	cmpl %[cpu], %%fs:4(%[area])\n"
+	    "	jne %l[leave]\n"
+	    "	cmpq $0, (%[pair])\n"
+	    "	jne %l[leave]\n"
+	    "	movl $1, (%[pair])\n"
+	    "2:\n"
+	    : [stack] "=&r"(stack)
+	    : [area] "r"(posix_rseq.area), [cpu] "r"(cpu), [pair] "r"(pair)
+	    : "memory", "cc"
+	    : leave);
+	return (true);
+leave:
+	COOPER_RSEQ_LEFT;
+	return (false);
+}
+
 static inline uint32_t
 rseq_cpu(void)
 {
