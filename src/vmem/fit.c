@@ -18,7 +18,7 @@
 #include "vmem/vmem_int.h"
 
 #define PATIENCE   2  /* looks for a strange shape, per segment, before the index learns it */
-#define NEAR_LOOKS 32 /* at the segments next to the last one, before the index is asked */
+#define NEAR_LOOKS 16 /* at the segments next to the last one, before the index is asked */
 
 /* ---- geometry --------------------------------------------------------------------------------------- */
 
@@ -220,7 +220,6 @@ by_address(vmem_t *vm, const struct request *rq, vmem_addr_t from,
 		.walk = { .from = from,
 		    .to = rq->max,
 		    .down = rq->policy == M_TOPDOWN,
-		    .coarse = rq->policy == M_NEXTFIT && rq->plain,
 		    .prune = rq->prune,
 		    .look = look },
 		.rq = rq,

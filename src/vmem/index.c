@@ -1,13 +1,11 @@
 /*
  * The arena by address: a treap over some of the busy tags, for runs of neighbouring segments.
  *
- * HEADS are span ends, all of them, and busy tags whose reference hashes to a multiple of a power of two, the
- * arena's stride. A head leads a run: itself and the tags after it up to the next head; what comes before
- * the first head is the arena's front run. So the index takes no memory of its own: a busy tag has room for
- * two links where a free one has its place in a bin, a free one is no head, and no two of those are
- * neighbours. Runs are as long as chance will have it, a stride of tags on average and twice that where one
- * looks. The stride is INDEX_FINE, but INDEX_COARSE while M_NEXTFIT is the only policy that searches
- * by address, since that one finds most of what it wants without the index (fit.c) and pays for its upkeep.
+ * HEADS are span ends, all of them, and busy tags whose reference hashes to a multiple of INDEX_RUN. A
+ * head leads a run: itself and the tags after it up to the next head; what comes before the first head is
+ * the arena's front run. So the index takes no memory of its own: a busy tag has room for two links where a
+ * free one has its place in a bin, a free one is no head, and no two of those are neighbours. Runs are as
+ * long as chance will have it, INDEX_RUN tags on average and twice that where one looks.
  *
  * In order of addresses from left to right (a span end before the segment that starts where the span
  * ends), in order of priority from top to bottom; a tag's priority is a hash of its reference. The
@@ -30,10 +28,9 @@
  */
 #include "vmem/bins.h"
 
-#define INDEX_FINE   4u /* strides */
-#define INDEX_COARSE 16u
-#define QUIET_MIN    256
-#define PATH_MAX     64u
+#define INDEX_RUN 4u /* a power of two */
+#define QUIET_MIN 256
+#define PATH_MAX  64u
 
 #define MAX_BITS 7 /* of the mantissa, with 5 of the exponent */
 #define FIT_BITS 5
@@ -339,7 +336,7 @@ raise_at(vmem_t *vm, vmem_addr_t addr, struct prune k)
 static inline bool
 may_lead(const vmem_t *vm, const struct vmem_btag *bt)
 {
-	return (bt_is_span(bt) || (hash_of(bt_ref(vm, bt)) & (vm->stride - 1)) == 0);
+	return (bt_is_span(bt) || hash_of(bt_ref(vm, bt)) % INDEX_RUN == 0);
 }
 
 void
@@ -372,13 +369,11 @@ index_grown(vmem_t *vm, struct vmem_btag *bt)
 }
 
 static NOINLINE void
-build(vmem_t *vm, uint32_t stride)
+build(vmem_t *vm)
 {
 	uint64_t looks = vm->counts.looks;
 	struct vmem_btag *bt;
 
-	vm->indexed = false;
-	vm->stride = stride;
 	for (bt = bt_get(vm, vm->first); bt != NULL; bt = bt_get(vm, bt->next))
 		if (bt->type == BT_BUSY && bt->left == INDEX_OUTSIDE)
 			index_enter(vm, bt);
@@ -388,19 +383,19 @@ build(vmem_t *vm, uint32_t stride)
 	vm->counts.looks = looks;
 }
 
-/* Before a search. Heads of a finer stride than is wanted do no harm. */
+/* Before a search. */
 static inline void
-settle(vmem_t *vm, uint32_t stride)
+settle(vmem_t *vm)
 {
-	if (unlikely(!vm->indexed || vm->stride > stride))
-		build(vm, stride);
+	if (unlikely(!vm->indexed))
+		build(vm);
 	vm->quiet = 0;
 }
 
 struct vmem_btag *
 index_floor(vmem_t *vm, vmem_addr_t addr)
 {
-	settle(vm, INDEX_FINE);
+	settle(vm);
 	return (index_span_floor(vm, addr));
 }
 
@@ -410,7 +405,7 @@ index_reshape(vmem_t *vm, struct shape shape)
 	vm->shape = shape;
 	vm->strange = 0;
 	vm->counts.shapes++;
-	settle(vm, INDEX_COARSE);
+	settle(vm);
 	learn_all(vm);
 }
 
@@ -532,7 +527,7 @@ index_walk(vmem_t *vm, struct index_walk *w)
 {
 	bool tree = true;
 
-	settle(vm, w->coarse ? INDEX_COARSE : INDEX_FINE);
+	settle(vm);
 	w->vm = vm;
 	w->lo = w->from == VMEM_ADDR_MIN ? NULL : index_span_floor(vm, w->from);
 	w->hi = NULL;

@@ -151,7 +151,6 @@ struct vmem {
 	btref first, last;  /* tags in the order of addresses */
 	btref root;         /* index */
 	bool indexed;       /* the index is kept up; see index.c */
-	uint32_t stride;    /* which tags lead runs; a power of two */
 	struct prune front; /* what it knows of the segments before its first */
 	uint32_t quiet;     /* segments that grew since it was last searched */
 	btref spare;        /* tags not in use */
@@ -292,7 +291,7 @@ struct vmem_btag *index_span_floor(vmem_t *vm, vmem_addr_t addr);
  */
 struct index_walk {
 	vmem_addr_t from, to;
-	bool down, coarse; /* coarse: a long run is no matter */
+	bool down;
 	struct prune prune;
 	bool (*look)(struct index_walk *w, struct vmem_btag *bt);
 	vmem_t *vm;                /* index_walk()'s own: */
