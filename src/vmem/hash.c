@@ -4,7 +4,7 @@
  * With N slots, a key's hash is taken modulo the power of two at or above N, and if that slot does not
  * exist yet, modulo the one below. Slot N comes into being by parting what is in slot N - half, so an
  * insertion moves the members of one slot and never a whole table, and one that cannot have more
- * memory goes on with longer chains. A slot has three quarters of a tag when the table has the room it
+ * memory goes on with longer chains. A slot has seven eighths of a tag when the table has the room it
  * wants, so that most of the way from an address to its tag is one slot and that tag: each tag beside it
  * on the way is a line of memory, and a slot is four bytes.
  *

@@ -36,7 +36,7 @@ static inline bool
 hash_crowded(const vmem_t *vm)
 {
 	return (
-	    vm->nbusy > MAX(vm->table.slots - vm->table.slots / 4, TABLE_FIRST + TABLE_FIRST / 2));
+	    vm->nbusy > MAX(vm->table.slots - vm->table.slots / 8, TABLE_FIRST + TABLE_FIRST / 2));
 }
 
 static inline void

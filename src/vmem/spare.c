@@ -9,7 +9,7 @@
  * back to the source, with no lock held.
  *
  * How many segments there are goes up and down by chance about as the square root of their number. So an arena
- * keeps a spare tag for each 32 segments, and goes to the source, either way, for several at a time:
+ * keeps a spare tag for each 64 segments, and goes to the source, either way, for several at a time:
  * what one pair in hundreds would do is then done by one in tens of thousands.
  */
 #include "base/atomic.h"

@@ -31,7 +31,7 @@
 
 #define VMEM_NAME_MAX   24 /* with the NUL */
 #define VMEM_QCACHE_MAX 16 /* quantum caches; sizes 1..16 quanta */
-#define BT_MAXFREE      32 /* spare tags that an arena keeps, and one for each 32 segments */
+#define BT_MAXFREE      32 /* spare tags that an arena keeps, and one for each 64 segments */
 
 /* ---- tags ------------------------------------------------------------------------------------------ */
 
@@ -407,7 +407,7 @@ spare_put(vmem_t *vm, struct vmem_btag *bt)
 static inline uint32_t
 spare_most(const vmem_t *vm)
 {
-	return (BT_MAXFREE + vm->nbusy / 32);
+	return (BT_MAXFREE + vm->nbusy / 64);
 }
 
 void spare_adopt(vmem_t *vm, struct vmem_btag *bt); /* from outside */
