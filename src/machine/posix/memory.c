@@ -379,7 +379,38 @@ machine_unmap(vm_offset_t va, unsigned n)
  * The old range stays mapped and reads zero (MREMAP_DONTUNMAP, Linux 5.7): were it ever unmapped, another
  * thread's mmap() could take it.
  */
-bool
+
+/* Ordinary memory at [va, va + n pages), instead of what is there or, by how, where nothing is. */
+static bool
+plain(vm_offset_t va, unsigned long n, int how)
+{
+	vm_size_t offset = va - window_view.base;
+	void *p = mmap((void *)va, ptoa(n), PROT_READ | PROT_WRITE,
+	    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | how, -1, 0);
+
+	if (p == MAP_FAILED)
+		return (false);
+	if (p != (void *)va) {
+		munmap(p, ptoa(n));
+		return (false);
+	}
+	if (offset < STEP)
+		madvise(p, MIN(ptoa(n), STEP - offset), MADV_NOHUGEPAGE);
+	return (true);
+}
+
+void
+posix_memory_plain(vm_offset_t va, unsigned long n)
+{
+	(void)plain(va, n, MAP_FIXED);
+}
+
+/*
+ * Kernels before 6.17 move no range that lies in two mappings, and have unmapped where it was to go when they
+ * say so. If another thread's mmap() was faster than we, those addresses are not ours any more; or it is still
+ * what it was, which from here looks the same.
+ */
+enum posix_moved
 posix_memory_move(vm_offset_t from, vm_offset_t to, unsigned long n)
 {
 #ifdef MREMAP_DONTUNMAP
@@ -388,29 +419,18 @@ posix_memory_move(vm_offset_t from, vm_offset_t to, unsigned long n)
 
 	if (mremap((void *)from, ptoa(n), ptoa(n), MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP,
 		(void *)to) == MAP_FAILED)
-		return (false);
+		return (plain(to, n, MAP_FIXED_NOREPLACE) ? POSIX_STAYED : POSIX_LOST);
 	for (unsigned long i = 0; i < n; i++) {
 		atomic_store_relaxed(&new[i], old[i]);
 		atomic_store_relaxed(&old[i], 0);
 	}
-	return (true);
+	return (POSIX_MOVED);
 #else
 	(void)from;
 	(void)to;
 	(void)n;
-	return (false);
+	return (POSIX_STAYED);
 #endif
-}
-
-void
-posix_memory_plain(vm_offset_t va, unsigned long n)
-{
-	vm_size_t offset = va - window_view.base;
-
-	if (mmap((void *)va, ptoa(n), PROT_READ | PROT_WRITE,
-		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) != MAP_FAILED &&
-	    offset < STEP)
-		madvise((void *)va, MIN(ptoa(n), STEP - offset), MADV_NOHUGEPAGE);
 }
 
 /* ---- fork --------------------------------------------------------------------------------------------- */

@@ -56,10 +56,15 @@ extern POSIX_HIDDEN bool posix_limit_later, posix_limit_due;
 
 /*
  * memory.c, for the libc front. Move n pages of the window to another, bare range of it, contents and
- * mapping, without copying; false: the host cannot, nothing has changed. What was moved to is a
- * mapping of its own until posix_memory_plain() makes its range, bare again, like the rest.
+ * mapping, without copying. What was moved to is a mapping of its own until posix_memory_plain() makes
+ * its range, bare again, like the rest.
  */
-bool posix_memory_move(vm_offset_t from, vm_offset_t to, unsigned long n);
+enum posix_moved {
+	POSIX_MOVED,
+	POSIX_STAYED, /* the host cannot; nothing has changed */
+	POSIX_LOST /* the same, but the other range may be somebody else's: it must not be used again */
+};
+enum posix_moved posix_memory_move(vm_offset_t from, vm_offset_t to, unsigned long n);
 void posix_memory_plain(vm_offset_t va, unsigned long n);
 
 /* memory.c, cpu.c, percpu.c: their parts of machine_start() and machine_fork_*(). */

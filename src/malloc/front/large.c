@@ -304,13 +304,18 @@ move(void *p, size_t old, size_t bytes, unsigned code)
 	struct vm_page *first = page_of_va((vm_offset_t)p);
 	struct kmem_arena *from = kmem_arena_of(first->source);
 	size_t room, old_room = ptoa(first->run);
+	enum posix_moved moved;
 	vm_offset_t va;
 
 	if (atomic_load_relaxed(&grown) >= GROWN_MAX || (va = range_for(old, bytes, &room)) == 0)
 		return (NULL);
-	if (!posix_memory_move((vm_offset_t)p, va, atop(old))) {
+	moved = posix_memory_move((vm_offset_t)p, va, atop(old));
+	if (moved != POSIX_MOVED) {
 		kmem_unback(va + old, bytes - old);
-		kva_free(va, room);
+		if (moved == POSIX_STAYED)
+			kva_free(va, room);
+		else /* the addresses are not used again; nor is this way, or more would go */
+			(void)atomic_add_fetch(&grown, (uint32_t)GROWN_MAX);
 		return (NULL);
 	}
 	(void)atomic_add_fetch(&grown, 1u);
