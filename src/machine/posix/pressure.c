@@ -159,14 +159,14 @@ look_at_use(struct machine_pressure *p)
 
 /*
  * Whether the kernel's trigger has told of stalls. It tells once, and by the time we are asked the program's
- * own poll(2) has taken that. So it is reckoned anew from the sum that the kernel keeps, over one or two windows:
- * rather once too often than not at all.
+ * own poll(2) has taken that. So it is reckoned anew from the sum that the kernel keeps, over one or two windows,
+ * and half of it is enough: rather once too often than not at all.
  */
 static bool
 has_stalled(uint64_t total)
 {
 	uint64_t now = machine_now();
-	bool news = total - seen[0].total >= STALL;
+	bool news = total - seen[0].total >= STALL / 2;
 
 	if (news || now - seen[1].when >= WINDOW * 1000ull) {
 		seen[0] = seen[1];
