@@ -5,7 +5,7 @@ CONFIGURE = [ -f $(B)/build.ninja ] || meson setup $(B) $(MESON_ARGS)
 NINJA = ninja -C $(B) $(NINJA_ARGS)
 
 .DEFAULT_GOAL := build
-.PHONY: help build run lab test soak kernel amalgamation port bench install clean
+.PHONY: help build run lab test soak kernel guest amalgamation port bench install clean
 
 help:
 	@echo 'make build   build the libraries and the command'
@@ -14,6 +14,7 @@ help:
 	@echo 'make test    all tests; under ten minutes on two cores'
 	@echo 'make soak    the tests that take longer'
 	@echo 'make kernel  boot the core on bare metal, i386 without a direct map and amd64 with one, in QEMU'
+	@echo 'make guest   boot a Linux in QEMU for what this machine may lack: cgroup v2, 64-bit Arm'
 	@echo 'make amalgamation  write the core as two files, build/amalgamation/cooper.h and cooper.c'
 	@echo 'make port    boot the example kernel made from them; compile the core for Arm and RISC-V'
 	@echo 'make bench   measure Cooper against other allocators; writes build/bench.json (QUICK=1: in less time)'
@@ -50,6 +51,13 @@ kernel:
 	@$(CONFIGURE)
 	@ninja -C $(B) $(NINJA_ARGS) kernel-images
 	@scripts/kernel.sh $(B)
+
+guest:
+	@scripts/deps.sh build test guest cross
+	@$(CONFIGURE)
+	@ninja -C $(B) $(NINJA_ARGS) tests/guest/test_cgroup tests/malloc/front/test_front \
+	    src/malloc/front/libcooper-malloc.so
+	@scripts/guest.sh $(B) $(JOBS)
 
 amalgamation:
 	@/usr/bin/python3 scripts/amalgamation.py . $(B)/amalgamation

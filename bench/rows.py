@@ -26,9 +26,10 @@ class Driver:
     """
 
     def __init__(self, name, who, rows, args=(), shapes=SHAPES, most=99, preload_child=False,
-                 quick=None):
+                 quick=None, may_lack=False):
         self.name, self.who, self.rows, self.args = name, who, rows, args
         self.shapes, self.most, self.preload_child = shapes, most, preload_child
+        self.may_lack = may_lack  # it may say, by exit status 77, that this machine has not what it takes
         self.quick = args if quick is None else quick  # args of a quick run
 
 
@@ -56,6 +57,10 @@ DRIVERS = [
     Driver('driver_latency', 'cooper', [f'zone_latency_{how}_{what}' for how in ('quiet', 'draining')
                                         for what in ('p9999', 'worst')], most=3),
     Driver('driver_limit', 'cooper', ['limit_resident', 'limit_time', 'limit_stall', 'limit_dip'], most=3),
+    # In a Linux of its own; where that cannot be booted, nothing is measured, which one line says.
+    Driver('scripts/guest.sh', 'alone', [f'cgroup_{row}' for row in ('resident', 'most', 'back', 'neighbour', 'stall', 'dip',
+                                                                    'events', 'kills', 'passes')],
+           ('{build}', 'bench'), most=2, may_lack=True),
     Driver('driver_lab', 'cooper', ['lab_point'], most=3),
     # On bare i386: sizes, stacks, start-up's memory. The same each time.
     Driver('scripts/footprint.py', 'alone', ['i386_footprint_*', 'i386_stack_*', 'i386_start_*'], ('{source}', '{build}'), most=1),
@@ -107,6 +112,11 @@ BARS = [
     ('limit_time', 'seen', None, 'from the limit to the end of the pass, ms'),
     ('limit_stall', 'seen', None, 'the longest that 1,000 allocations and frees take meanwhile, ms'),
     ('limit_dip', 'seen', None, 'throughput of the worst 10 ms meanwhile: per cent below the usual'),
+    ('cgroup_resident', 'value', 100, 'a cgroup\'s memory.high is met, 70 % lies in caches: in use 0.2 s later, per cent of it'),
+    ('cgroup_passes', 'value', 1, 'passes of reclaim until the group is back under'),
+    ('cgroup_kills', 'value', 0, 'events max, oom and oom_kill'),
+    ('cgroup_neighbour', 'seen', None, 'until its neighbour has what it wants, ms'),
+    ('cgroup_dip', 'seen', None, 'throughput of the worst 10 ms meanwhile: per cent below the usual'),
     ('zone_latency_draining_p9999', 'seen', None, 'a zone allocation while all caches are drained, 99.99 %, ns'),
     ('zone_latency_draining_worst', 'seen', None, 'the same, worst, ns'),
 ]

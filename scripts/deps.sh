@@ -34,6 +34,11 @@ bench    | libmimalloc2.0    | -            | a peer that the benchmarks compare
 bench    | libtcmalloc-minimal4 | -         | a peer that the benchmarks compare with
 kernel   | qemu-system-x86   | qemu-system-i386 | boots the bare-metal images
 kernel   | gcc-multilib      | -            | 32-bit code from the same compiler
+guest    | qemu-system-x86   | qemu-system-x86_64 | boots a Linux with cgroup v2
+guest    | qemu-system-arm   | qemu-system-aarch64 | boots a Linux for 64-bit Arm
+guest    | cpio              | cpio         | makes the guests' file systems
+guest    | libstdc++-12-dev-arm64-cross | - | the C++ library for 64-bit Arm
+guest    | libc6-dev-arm64-cross | -        | the C library for 64-bit Arm
 cross    | cpp-12-aarch64-linux-gnu | /usr/lib/gcc-cross/aarch64-linux-gnu/12/cc1 | compiles the core for 64-bit Arm
 cross    | binutils-aarch64-linux-gnu | aarch64-linux-gnu-as | assembles it
 cross    | libgcc-12-dev-arm64-cross | -    | the compiler's own headers
@@ -63,10 +68,10 @@ installed()
         grep -qE "^($arch|all) installed$"
 }
 
-[ $# -gt 0 ] || die "usage: deps.sh GROUP...; groups: build test lint programs bench kernel cross clang m32"
+[ $# -gt 0 ] || die "usage: deps.sh GROUP...; groups: build test lint programs bench kernel guest cross clang m32"
 wanted=() missing=() reasons=()
 for group in "$@"; do
-    grep -q "^$group " <<<"$table" || die "no group '$group'; groups: build test lint programs bench kernel cross clang m32"
+    grep -q "^$group " <<<"$table" || die "no group '$group'; groups: build test lint programs bench kernel guest cross clang m32"
 done
 while IFS='|' read -r group package probe why; do
     group=${group// /} package=${package// /} probe=${probe// /}

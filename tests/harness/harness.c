@@ -87,6 +87,15 @@ harness_main(int argc, char **argv, const struct CMUnitTest *tests, size_t ntest
 	return (_cmocka_run_group_tests("tests", tests, ntests, NULL, NULL));
 }
 
+unsigned
+test_many(unsigned n)
+{
+	const char *by = getenv("TEST_DIVIDE");
+	unsigned long divisor = by == NULL ? 1 : strtoul(by, NULL, 10);
+
+	return (divisor <= 1 ? n : (unsigned)MAX(n / divisor, 1ul));
+}
+
 /* ---- threads ---------------------------------------------------------------------------------------- */
 
 struct side_thread {

@@ -87,6 +87,9 @@ __attribute__((noreturn)) void harness_fail(const char *file, int line, const ch
 		}                                                                  \
 	} while (0)
 
+/* n rounds of something; where the environment says that this machine is slow (TEST_DIVIDE=K), n / K. */
+unsigned test_many(unsigned n);
+
 /* ---- children -------------------------------------------------------------------------------------
  * A forked child has a copy of everything; what it does to it is not seen by the tests after it.
  */

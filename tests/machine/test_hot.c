@@ -105,7 +105,7 @@ static void
 mover(void *arg)
 {
 	unsigned *moves = arg, ncpus = posix_possible_cpus(),
-		 wanted = posix_real_cpus() ? 3000 : 50;
+		 wanted = test_many(posix_real_cpus() ? 3000 : 50);
 	uint64_t seed = 1;
 	cpu_set_t set;
 
@@ -201,7 +201,7 @@ handlers_that_allocate(void **state)
 	sigaction(SIGUSR1, &act, &old);
 	assert_int_equal(timer_create(CLOCK_MONOTONIC, &event, &timer), 0);
 	timer_settime(timer, 0, &every, NULL);
-	while (handled < 2000) {
+	while (handled < (int)test_many(2000)) {
 		for (unsigned i = 0; i < 1000; i++)
 			give(take(1, i % 2 == 0), 1, i % 3 == 0);
 		made += 1000;
@@ -221,7 +221,7 @@ pairs_in_the_child(void *arg)
 	struct uma_zone_stat st;
 
 	(void)arg;
-	for (unsigned i = 0; i < 20000; i++)
+	for (unsigned i = 0; i < test_many(20000); i++)
 		give(take(2, i % 2 == 0), 2, i % 3 == 0);
 	uma_reclaim(
 	    UMA_RECLAIM_DRAIN_CPU); /* the parts of all CPUs, those the parent's threads used too */

@@ -440,7 +440,7 @@ tokens_survive(bool with_drains)
 	struct side_thread *side = NULL;
 
 	a.cache = new_cache();
-	a.iterations = fast_mode() ? 1500000 : 30000;
+	a.iterations = test_many(fast_mode() ? 1500000 : 30000);
 	for (unsigned i = 0; i < TOKENS; i++)
 		a.pool[a.npool++] = token(i);
 	sigaction(SIGPROF, &act, &old);
