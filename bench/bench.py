@@ -22,6 +22,7 @@ import json
 import os
 import platform
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -225,6 +226,9 @@ def main():
     library = os.path.join(options.build, 'src', 'malloc', 'front', 'libcooper-malloc.so')
     if not os.path.exists(library):
         raise Bad(f'no {library}: build first')
+    # A copy, as installing makes one and the peers are: what a linker wrote piece by piece lies in small
+    # pieces in the page cache, and each process that maps it pays for that.
+    library = shutil.copyfile(library, os.path.join(options.build, 'bench', 'libcooper-malloc.so'))
     cooper = [Contestant(f'cooper-{shape}', library, shape) for shape in rows.SHAPES]
     peers = [Contestant(name, find_peer(rows.PEERS[name])) for name in options.peers]
     samples = measure(options, cooper, peers)
