@@ -101,7 +101,7 @@ x86()
 {
     local accel=(-accel "tcg,thread=multi" -cpu max)
     if [ -z "${ACCEL:-}" ] && [ -w /dev/kvm ]; then
-        boot probe 15 amd64 nothing qemu-system-x86_64 -accel kvm -cpu host -smp 2 -m 256 -monitor none </dev/null &&
+        boot probe 15 amd64 nothing qemu-system-x86_64 -accel kvm -cpu host -smp 2 -m 256 -monitor none </dev/null 2>/dev/null &&
             ACCEL=kvm
     fi
     [ "${ACCEL:-}" != kvm ] || accel=(-accel kvm -cpu host)

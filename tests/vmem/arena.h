@@ -12,7 +12,8 @@
 
 struct pool {
 	struct tag_source source; /* first: the callbacks cast */
-	struct vmem_btag *array;
+	void *memory;
+	struct vmem_btag *array; /* in it, aligned */
 	unsigned size;
 	unsigned used;     /* of the array, ever */
 	unsigned out;      /* with arenas now */
