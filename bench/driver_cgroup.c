@@ -147,7 +147,7 @@ static pid_t
 neighbour(int to[2], int from[2])
 {
 	uint64_t bytes;
-	pid_t pid;
+	pid_t pid = -1;
 
 	if (pipe(to) != 0 || pipe(from) != 0 || (pid = fork()) < 0)
 		group_fail("neighbour");
