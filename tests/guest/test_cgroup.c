@@ -149,7 +149,9 @@ high(void *arg)
 	no_limits();
 	while (readable(fd)) /* what is still to be told is told once */
 		(void)look();
-	TEST_MUST(look().level == 0);
+	while (look().level !=
+	       0) /* stalls are an average of ten seconds; the child's alarm ends this */
+		usleep(100000);
 }
 
 static void
