@@ -18,68 +18,17 @@
 #include "clock.h"
 #include "resident.h"
 
-#define ITEM     256
-#define WORK     1000         /* items taken, then given back: one piece of work */
-#define SLICE_NS 10000000.0   /* throughput is counted in slices of 10 ms */
-#define SLICES   50           /* before the limit, and after the first pass */
-#define WAIT_NS  3000000000.0 /* for the first pass */
+#define ITEM    256
+#define WAIT_NS 3000000000.0 /* for the first pass */
 
 static uma_zone_t filled, worked;
 
-static void
-piece(void)
-{
-	static void *held[WORK];
+#define take_filled()  uma_zalloc(filled, M_WAITOK)
+#define give_filled(p) uma_zfree(filled, p)
+#define take_worked()  uma_zalloc(worked, M_WAITOK)
+#define give_worked(p) uma_zfree(worked, p)
 
-	for (unsigned i = 0; i < WORK; i++) {
-		held[i] = uma_zalloc(worked, M_WAITOK);
-		*(char *)held[i] = 1;
-	}
-	for (unsigned i = 0; i < WORK; i++)
-		uma_zfree(worked, held[i]);
-}
-
-/* Pieces done in a slice; the longest of them in *longest, if that is longer. */
-static double
-slice(double *longest)
-{
-	double start = now_ns(), last = start, now = start;
-	unsigned n = 0;
-
-	while (now - start < SLICE_NS) {
-		piece();
-		now = now_ns();
-		*longest = now - last > *longest ? now - last : *longest;
-		last = now;
-		n++;
-	}
-	return (n / (now - start));
-}
-
-static double
-usual(void)
-{
-	double rate[SLICES], longest = 0;
-
-	for (unsigned i = 0; i < SLICES; i++)
-		rate[i] = slice(&longest);
-	return (median_of(rate, SLICES));
-}
-
-/* 30 % of mib MiB in use, 70 % free in slabs that nobody uses. */
-static void
-fill(size_t mib)
-{
-	size_t n = (mib << 20) / ITEM;
-	void **item = malloc(n * sizeof(*item));
-
-	if (item == NULL)
-		abort();
-	for (size_t i = 0; i < n; i++)
-		memset(item[i] = uma_zalloc(filled, M_WAITOK), 1, ITEM);
-	for (size_t i = 0; i < n * 7 / 10; i++)
-		uma_zfree(filled, item[i]);
-}
+#include "pieces.h"
 
 /* Sources are looked at ten times a second: in one slice there is one pass at most. */
 static int
