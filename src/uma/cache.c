@@ -91,9 +91,10 @@ cache_try_with(struct uma_zone *zone, struct uma_bucket *b, int domain, void *ud
 static void *
 cache_alloc(struct uma_zone *zone, void *udata, int flags)
 {
-	int domain = (int)machine_cpu_domain(machine_cpu());
+	unsigned cpu = machine_cpu();
+	int domain = (int)machine_cpu_domain(cpu);
 	struct uma_bucket *b =
-	    cache_seems_dry(zone) ? zone_fetch_bucket(zone, domain, false) : NULL;
+	    cache_seems_dry(zone, cpu) ? zone_fetch_bucket(zone, domain, false) : NULL;
 	void *item;
 
 	for (;;) {
@@ -132,6 +133,7 @@ turn_alloc(struct uma_zone *zone)
 NOINLINE void *
 uma_zalloc_reload(struct uma_zone *zone, void *udata)
 {
+	unsigned cpu = machine_cpu();
 	struct uma_bucket *b;
 	void *item;
 	int domain;
@@ -139,11 +141,11 @@ uma_zalloc_reload(struct uma_zone *zone, void *udata)
 	if (!zone_is_plain(zone))
 		return (NULL);
 	item = percpu_lock_pop(zone->cache);
-	if (item != NULL || !cache_seems_open(zone))
+	if (item != NULL || !cache_seems_open(zone, cpu))
 		return (item);
-	if (cache_seems_to_turn(zone, false))
+	if (!cache_seems_dry(zone, cpu))
 		return (turn_alloc(zone));
-	domain = (int)machine_cpu_domain(machine_cpu());
+	domain = (int)machine_cpu_domain(cpu);
 	b = zone_fetch_bucket(zone, domain, false);
 	return (b == NULL ? NULL : cache_try_with(zone, b, domain, udata));
 }
@@ -287,7 +289,7 @@ cache_free(struct uma_zone *zone, void *item, void *udata)
 	bool fits, done;
 	unsigned cpu;
 
-	if (home < 0 && (zone->flags & UMA_ZONE_SMR) == 0 && cache_seems_full(zone))
+	if (home < 0 && (zone->flags & UMA_ZONE_SMR) == 0 && cache_seems_full(zone, machine_cpu()))
 		fresh = bucket_alloc(zone, udata, M_NOWAIT);
 	for (;;) {
 		c = cache_enter(zone, &cpu);
@@ -349,14 +351,17 @@ turn_free(struct uma_zone *zone, void *item)
 NOINLINE bool
 uma_zfree_reload(struct uma_zone *zone, void *item, void *udata)
 {
+	unsigned cpu;
+
 	if (!zone_is_plain(zone))
 		return (false);
 	if (percpu_lock_push(zone->cache, item))
 		return (true);
-	if (zone_is_first_touch(zone) || !cache_seems_open(zone))
+	cpu = machine_cpu();
+	if (zone_is_first_touch(zone) || !cache_seems_open(zone, cpu))
 		return (false);
-	return (cache_seems_to_turn(zone, true) ? turn_free(zone, item)
-						: cache_free(zone, item, udata));
+	return (
+	    cache_seems_full(zone, cpu) ? cache_free(zone, item, udata) : turn_free(zone, item));
 }
 
 NOINLINE void

@@ -56,42 +56,35 @@ cache_enter(struct uma_zone *zone, unsigned *cpu)
 }
 
 /*
- * What this CPU's part looks like to a request that found nothing on the fast path, without entering it: a
+ * What a CPU's part looks like to a request that found nothing on the fast path, without entering it: a
  * glance that saves entering it twice. It may be wrong, and who acts on it looks again when he has entered. A
  * stack that is open has just failed us; of a closed one the shadow is what is true.
  */
-__attribute__((no_sanitize("thread"))) static inline bool
-cache_seems_dry(const struct uma_zone *zone)
+#define GLANCE __attribute__((no_sanitize("thread")))
+
+GLANCE static inline bool
+cache_seems_dry(const struct uma_zone *zone, unsigned cpu)
 {
-	const volatile struct percpu *c = &zone->cache[machine_cpu()];
+	const volatile struct percpu *c = &zone->cache[cpu];
 
 	return ((c->alloc.open || c->alloc.count == 0) && c->free.count == 0);
 }
 
-/* Alloc is open, so it has just failed us, and free has items, or room, where that matters. */
-__attribute__((no_sanitize("thread"))) static inline bool
-cache_seems_to_turn(const struct uma_zone *zone, bool room)
+GLANCE static inline bool
+cache_seems_full(const struct uma_zone *zone, unsigned cpu)
 {
-	const volatile struct percpu *c = &zone->cache[machine_cpu()];
-
-	return (c->alloc.open && (room ? c->free.count < c->free.max : c->free.count > 0));
-}
-
-/* Is the fast path open here? */
-__attribute__((no_sanitize("thread"))) static inline bool
-cache_seems_open(const struct uma_zone *zone)
-{
-	const volatile struct percpu *c = &zone->cache[machine_cpu()];
-
-	return (c->alloc.open);
-}
-
-__attribute__((no_sanitize("thread"))) static inline bool
-cache_seems_full(const struct uma_zone *zone)
-{
-	const volatile struct percpu *c = &zone->cache[machine_cpu()];
+	const volatile struct percpu *c = &zone->cache[cpu];
 
 	return ((c->alloc.open || c->alloc.count >= c->alloc.max) && c->free.count >= c->free.max);
+}
+
+/* Is the fast path open there? */
+GLANCE static inline bool
+cache_seems_open(const struct uma_zone *zone, unsigned cpu)
+{
+	const volatile struct percpu *c = &zone->cache[cpu];
+
+	return (c->alloc.open);
 }
 
 /* Take the bucket off a stack; NULL if there is none. Entered. */
