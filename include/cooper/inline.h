@@ -94,24 +94,24 @@
 	"	movq %[word], " COOPER_RSEQ_FIELD(at, "0") "\n"
 #define COOPER_RSEQ_ADD(at, n) "	addq " n ", " COOPER_RSEQ_FIELD(at, "0") "\n"
 
-#define COOPER_RSEQ_POP(at, commit)                                                                        \
+#define COOPER_RSEQ_POP(at, commit)                                                                \
 	"	movq " COOPER_RSEQ_FIELD(at, "0") ", %[word]\n"                                    \
 	"	movswl %w[word], %k[index]\n"                                                      \
 	"	subl $1, %k[index]\n" /* empty and closed stacks are below zero */                 \
 	"	js %l[leave]\n"                                                                    \
 	"	movq " COOPER_RSEQ_FIELD(at, "8") ", %[item]\n"                                    \
 	"	movq (%[item], %[index], 8), %[item]\n"                                            \
-	commit(at, "$0xffff") /* one pop more, one item less */ \
+	commit(at, "$0xffff") /* one pop more, one item less */                                    \
 	"2:\n"
 
-#define COOPER_RSEQ_PUSH(at, commit)                                                                       \
+#define COOPER_RSEQ_PUSH(at, commit)                                                               \
 	"	movq " COOPER_RSEQ_FIELD(at, "0") ", %[word]\n"                                    \
 	"	movzwl %w[word], %k[index]\n"                                                      \
 	"	cmpl " COOPER_RSEQ_FIELD(at, "16") ", %k[index]\n" /* above any room: closed */    \
 	"	jae %l[leave]\n"                                                                   \
 	"	movq " COOPER_RSEQ_FIELD(at, "8") ", %[slots]\n"                                   \
 	"	movq %[item], (%[slots], %[index], 8)\n"                                           \
-	commit(at, "$1") \
+	commit(at, "$1")                                                                           \
 	"2:\n"
 
 /* The area, as the sequences want it, of an offset from the thread pointer. */
@@ -144,7 +144,7 @@
 #define COOPER_RSEQ_STORE(at, n) /* there is no addition to memory */
 #define COOPER_RSEQ_ADD(at, n)
 
-#define COOPER_RSEQ_POP(at, commit)                                                                        \
+#define COOPER_RSEQ_POP(at, commit)                                                                \
 	COOPER_RSEQ_LOAD(at)                                                                       \
 	"	sxth %w[index], %w[word]\n"                                                        \
 	"	subs %w[index], %w[index], #1\n"                                                   \
@@ -156,7 +156,7 @@
 	"	str %[word], [%[stack]]\n"                                                         \
 	"2:\n"
 
-#define COOPER_RSEQ_PUSH(at, commit)                                                                       \
+#define COOPER_RSEQ_PUSH(at, commit)                                                               \
 	COOPER_RSEQ_LOAD(at)                                                                       \
 	"	and %[index], %[word], #0xffff\n"                                                  \
 	"	ldr %w[slots], [%[stack], #16]\n"                                                  \
@@ -181,21 +181,23 @@
 #define COOPER_RSEQ_LEFT __asm__ volatile("")
 
 /*
+ * By `find`, which leaves in %[stack] how far this CPU's part is from CPU 0's; `also`: operands of its own.
+ *
  * NAME_pop(parts, area): an item off this CPU's stack; NULL if that is empty or closed.
  * NAME_push(parts, area, item): an item on it; 0 if that is full or closed.
  * CPU 0's stack is `at` bytes, given as text, behind `parts`; `commit` is COOPER_RSEQ_STORE or _ADD.
  */
-#define COOPER_RSEQ_DEFINE(name, at, commit)                                                               \
+#define COOPER_RSEQ_DEFINE_BY(find, also, name, at, commit)                                        \
 	static inline __attribute__((__always_inline__)) void *name##_pop(                         \
 	    void *parts, ptrdiff_t area)                                                           \
 	{                                                                                          \
 		unsigned long word, index;                                                         \
 		void *item, *stack;                                                                \
                                                                                                    \
-		__asm__ volatile goto(COOPER_RSEQ_OPEN COOPER_RSEQ_FIND COOPER_RSEQ_POP(at, commit)        \
+		__asm__ volatile goto(COOPER_RSEQ_OPEN find COOPER_RSEQ_POP(at, commit)            \
 		    : [stack] "=&r"(stack), [word] "=&r"(word), [index] "=&r"(index),              \
 		    [item] "=&r"(item)                                                             \
-		    : [area] "r"(area), [parts] "r"(parts)                                         \
+		    : [area] "r"(area), [parts] "r"(parts) also                                    \
 		    : "memory", "cc"                                                               \
 		    : leave);                                                                      \
 		if (item == NULL)                                                                  \
@@ -211,10 +213,10 @@
 		unsigned long word, index;                                                         \
 		void *slots, *stack;                                                               \
                                                                                                    \
-		__asm__ volatile goto(COOPER_RSEQ_OPEN COOPER_RSEQ_FIND COOPER_RSEQ_PUSH(at, commit)       \
+		__asm__ volatile goto(COOPER_RSEQ_OPEN find COOPER_RSEQ_PUSH(at, commit)           \
 		    : [stack] "=&r"(stack), [word] "=&r"(word), [index] "=&r"(index),              \
 		    [slots] "=&r"(slots)                                                           \
-		    : [area] "r"(area), [parts] "r"(parts), [item] "r"(item)                       \
+		    : [area] "r"(area), [parts] "r"(parts), [item] "r"(item) also                  \
 		    : "memory", "cc"                                                               \
 		    : leave);                                                                      \
 		return (1);                                                                        \
@@ -222,6 +224,9 @@
 		COOPER_RSEQ_LEFT;                                                                  \
 		return (0);                                                                        \
 	}
+
+#define COOPER_RSEQ_DEFINE(name, at, commit)                                                       \
+	COOPER_RSEQ_DEFINE_BY(COOPER_RSEQ_FIND, , name, at, commit)
 
 #endif
 

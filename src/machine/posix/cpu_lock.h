@@ -31,7 +31,9 @@ void posix_cpu_lock_wake(struct cpu_lock *l);
 static ALWAYS_INLINE bool
 cpu_trylock_near(unsigned cpu)
 {
-	return (rseq_take(&posix_cpu_lock[cpu].held, cpu));
+	uint64_t was;
+
+	return (rseq_take(&posix_cpu_lock[cpu].held, cpu, 1, &was));
 }
 
 /* Fast mode. */

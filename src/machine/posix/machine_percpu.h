@@ -40,6 +40,7 @@ struct posix_rseq {
 	uint32_t limit; /* bytes of a cache's parts, one a CPU; 0 in lock mode */
 };
 extern POSIX_HIDDEN struct posix_rseq posix_rseq;
+#define POSIX_AREA COOPER_RSEQ_AREA(posix_rseq.area)
 
 _Static_assert(PERCPU_STRIDE == 1 << 7 && PERCPU_CLOSED == 0xfffe, "the sequences know these");
 _Static_assert(offsetof(struct percpu_stack, word) == 0 &&
@@ -47,52 +48,85 @@ _Static_assert(offsetof(struct percpu_stack, word) == 0 &&
 		   offsetof(struct percpu_stack, max) == 16,
     "the sequences know these");
 
-/* Pop, push on this CPU's stack of those whose first, CPU 0's, is given. */
-static ALWAYS_INLINE void *rseq_pop(struct percpu_stack *first);
-static ALWAYS_INLINE bool rseq_push(struct percpu_stack *first, void *item);
-
-/* Exchange *word, of `cpu`, for `closed`; false if this thread is not on that CPU. */
-static inline bool rseq_close(uint64_t *word, unsigned cpu, uint64_t closed, uint64_t *old);
-
-/* Make the first of a pair of words 1 if both are 0 and this thread is on that CPU. */
-static inline bool rseq_take(uint32_t *pair, unsigned cpu);
-
-/* The CPU that the kernel says; above all there are if it does not. */
-static inline uint32_t rseq_cpu(void);
-
-static ALWAYS_INLINE void *
-percpu_framed_pop(struct percpu *parts)
-{
-	return (cooper_rseq_pop(parts, COOPER_RSEQ_AREA(posix_rseq.area)));
-}
-
-static ALWAYS_INLINE bool
-percpu_framed_push(struct percpu *parts, void *item)
-{
-	return (cooper_rseq_push(parts, COOPER_RSEQ_AREA(posix_rseq.area), item) != 0);
-}
-
 #ifdef __x86_64__
 #include "rseq_x86_64.h"
 #else
 #include "rseq_aarch64.h"
 #endif
 
+/* Assembler is laid out by hand. */
+/* clang-format off */
+
+/* rseq_pop(), rseq_push(): on this CPU's stack of those whose first, CPU 0's, is given. */
+COOPER_RSEQ_DEFINE_BY(RSEQ_INDEX, RSEQ_LIMIT, rseq, "0", COOPER_RSEQ_ADD)
+
+/* NAME(place, cpu, value, &was): `what`, if this thread is on that CPU; else false. */
+#define RSEQ_DEFINE_ON(name, what)                                                                 \
+	static inline bool name(void *place, unsigned cpu, uint64_t value, uint64_t *was)          \
+	{                                                                                          \
+		uint64_t stack, old;                                                               \
+                                                                                                   \
+		__asm__ volatile goto(COOPER_RSEQ_OPEN RSEQ_ON_CPU what "2:\n"                     \
+		    : [stack] "=&r"(stack), [was] "=&r"(old)                                       \
+		    : [area] "r"(POSIX_AREA), [cpu] "r"(cpu),                                        \
+		    [place] "r"(place), [value] "r"(value)                                         \
+		    : "memory", "cc"                                                               \
+		    : leave);                                                                      \
+		*was = old;                                                                        \
+		return (true);                                                                     \
+	leave:                                                                                     \
+		COOPER_RSEQ_LEFT;                                                                  \
+		return (false);                                                                    \
+	}
+
+/* clang-format on */
+
+/* Exchange the word at place for value. */
+RSEQ_DEFINE_ON(rseq_close, RSEQ_EXCHANGE)
+/* If the word at place is 0, make its first half value; else false. */
+RSEQ_DEFINE_ON(rseq_take, RSEQ_CLAIM)
+
+/* The CPU that the kernel says; above all there are if it does not. */
+static inline uint32_t
+rseq_cpu(void)
+{
+	uint32_t cpu;
+
+	__asm__ volatile(RSEQ_CPU : [cpu] "=r"(cpu) : [area] "r"(POSIX_AREA));
+	return (cpu);
+}
+
+static ALWAYS_INLINE void *
+percpu_framed_pop(struct percpu *parts)
+{
+	return (cooper_rseq_pop(parts, POSIX_AREA));
+}
+
+static ALWAYS_INLINE bool
+percpu_framed_push(struct percpu *parts, void *item)
+{
+	return (cooper_rseq_push(parts, POSIX_AREA, item) != 0);
+}
+
 #else /* without: everything takes the slow path */
 
+#define POSIX_AREA 0
+
 static inline void *
-rseq_pop(struct percpu_stack *first)
+rseq_pop(void *first, ptrdiff_t area)
 {
 	(void)first;
+	(void)area;
 	return (NULL);
 }
 
-static inline bool
-rseq_push(struct percpu_stack *first, void *item)
+static inline int
+rseq_push(void *first, ptrdiff_t area, void *item)
 {
 	(void)first;
+	(void)area;
 	(void)item;
-	return (false);
+	return (0);
 }
 
 #endif
@@ -100,19 +134,19 @@ rseq_push(struct percpu_stack *first, void *item)
 static ALWAYS_INLINE void *
 percpu_pop(struct percpu *zone_cache)
 {
-	return (rseq_pop(&zone_cache->alloc));
+	return (rseq_pop(&zone_cache->alloc, POSIX_AREA));
 }
 
 static ALWAYS_INLINE bool
 percpu_push(struct percpu *zone_cache, void *item)
 {
-	return (rseq_push(&zone_cache->alloc, item));
+	return (rseq_push(&zone_cache->alloc, POSIX_AREA, item) != 0);
 }
 
 static ALWAYS_INLINE bool
 percpu_push_free(struct percpu *zone_cache, void *item)
 {
-	return (rseq_push(&zone_cache->free, item));
+	return (rseq_push(&zone_cache->free, POSIX_AREA, item) != 0);
 }
 
 /* Lock mode's; constant after machine_start(). */

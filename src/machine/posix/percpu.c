@@ -361,8 +361,10 @@ percpu_enter(struct percpu *zone_cache, unsigned *cpu)
 	*cpu = machine_cpu();
 	announce(*cpu);
 	if (unlikely(!lock_near(*cpu))) {
-		*cpu = machine_cpu();
-		machine_thread_state()->entered_cpu = *cpu + 1;
+		if (fast) {
+			*cpu = machine_cpu();
+			machine_thread_state()->entered_cpu = *cpu + 1;
+		}
 		lock(*cpu);
 	}
 	return (entered(zone_cache, *cpu));

@@ -37,9 +37,9 @@ static bool psi_is_fifo, psi_is_trigger;
 #define STALL  200000
 #define WINDOW 2000000 /* whole two seconds are what anybody may ask for */
 
-static struct {
+static struct stalls {
 	uint64_t when, total; /* ns; us */
-} seen[2];                    /* stalls at two earlier looks, a window apart or more */
+} seen[2];                    /* at two earlier looks, a window apart or more */
 
 static bool
 read_file(const char *name, char *buf, size_t size)
@@ -165,16 +165,15 @@ look_at_use(struct machine_pressure *p)
 static bool
 has_stalled(uint64_t total)
 {
-	uint64_t now = machine_now();
+	struct stalls now = { machine_now(), total };
 	bool news = total - seen[0].total >= STALL / 2;
 
-	if (news || now - seen[1].when >= WINDOW * 1000ull) {
+	if (news) {
+		seen[0] = seen[1] = now;
+	} else if (now.when - seen[1].when >= WINDOW * 1000ull) {
 		seen[0] = seen[1];
-		seen[1].when = now;
-		seen[1].total = total;
+		seen[1] = now;
 	}
-	if (news)
-		seen[0] = seen[1];
 	return (news);
 }
 
@@ -277,11 +276,9 @@ open_psi(void)
 		return;
 	}
 	psi_is_trigger = !psi_is_fifo && posix_read_file(path, text, sizeof(text));
-	if (psi_is_trigger) {
-		seen[1].when = machine_now();
-		seen[1].total = number_after(text, "total=", 0);
-		seen[0] = seen[1];
-	}
+	if (psi_is_trigger)
+		seen[0] = seen[1] =
+		    (struct stalls){ machine_now(), number_after(text, "total=", 0) };
 	watch(psi_fd, psi_is_fifo ? EPOLLIN : EPOLLPRI);
 }
 

@@ -1,13 +1,9 @@
 /*
- * What the slow side needs of restartable sequences on aarch64, and pop and push by the array of a
- * cache's parts. The sequences themselves, and what each step means: <cooper/inline.h>.
+ * What the slow side needs of restartable sequences on aarch64, and to pop and push by the array of a
+ * cache's parts: text for machine_percpu.h. The sequences themselves, and what each step means: <cooper/inline.h>.
  */
 #ifndef RSEQ_AARCH64_H
 #define RSEQ_AARCH64_H
-
-#include "machine/percpu.h" /* which includes this file on its machine */
-
-#if defined(POSIX_RSEQ) && defined(__aarch64__)
 
 /* Assembler is laid out by hand. */
 /* clang-format off */
@@ -19,102 +15,25 @@
 	"	b.hs %l[leave]\n"                                                                  \
 	"	lsl %[stack], %[stack], #7\n"
 
-static ALWAYS_INLINE void *
-rseq_pop(struct percpu_stack *first)
-{
-	uint64_t word, index;
-	void *item, *stack;
+#define RSEQ_LIMIT , [limit] "r"(posix_rseq.limit)
 
-	__asm__ volatile goto(COOPER_RSEQ_OPEN RSEQ_INDEX COOPER_RSEQ_POP("0", COOPER_RSEQ_ADD)
-	    : [stack] "=&r"(stack), [word] "=&r"(word), [index] "=&r"(index), [item] "=&r"(item)
-	    : [area] "r"(COOPER_RSEQ_AREA(posix_rseq.area)), [limit] "r"(posix_rseq.limit),
-	    [parts] "r"(first)
-	    : "memory", "cc"
-	    : leave);
-	if (item == NULL)
-		__builtin_unreachable(); /* callers need not look again */
-	return (item);
-leave:
-	COOPER_RSEQ_LEFT;
-	return (NULL);
-}
+/* For who is to be on a CPU of his choice; he leaves if he is not. */
+#define RSEQ_ON_CPU                                                                                \
+	"	ldr %w[stack], [%[area], #4]\n"                                                    \
+	"	cmp %w[stack], %w[cpu]\n"                                                          \
+	"	b.ne %l[leave]\n"
 
-static ALWAYS_INLINE bool
-rseq_push(struct percpu_stack *first, void *item)
-{
-	uint64_t word, index;
-	void *slots, *stack;
+/* What machine_percpu.h makes rseq_close() and rseq_take() of. The last store is the commit. */
+#define RSEQ_EXCHANGE                                                                              \
+	"	ldar %[was], [%[place]]\n"                                                         \
+	"	str %[value], [%[place]]\n"
+#define RSEQ_CLAIM                                                                                 \
+	"	ldar %[was], [%[place]]\n"                                                         \
+	"	cbnz %[was], %l[leave]\n"                                                          \
+	"	str %w[value], [%[place]]\n"
 
-	__asm__ volatile goto(COOPER_RSEQ_OPEN RSEQ_INDEX COOPER_RSEQ_PUSH("0", COOPER_RSEQ_ADD)
-	    : [stack] "=&r"(stack), [word] "=&r"(word), [index] "=&r"(index), [slots] "=&r"(slots)
-	    : [area] "r"(COOPER_RSEQ_AREA(posix_rseq.area)), [limit] "r"(posix_rseq.limit),
-	    [parts] "r"(first), [item] "r"(item)
-	    : "memory", "cc"
-	    : leave);
-	return (true);
-leave:
-	COOPER_RSEQ_LEFT;
-	return (false);
-}
-
-static inline bool
-rseq_close(uint64_t *word, unsigned cpu, uint64_t closed, uint64_t *old)
-{
-	uint64_t was, stack;
-
-	__asm__ volatile goto(COOPER_RSEQ_OPEN
-	    "	ldr %w[stack], [%[area], #4]\n"
-	    "	cmp %w[stack], %w[cpu]\n"
-	    "	b.ne %l[leave]\n"
-	    "	ldar %[was], [%[word]]\n"
-	    "	str %[closed], [%[word]]\n"
-	    "2:\n"
-	    : [stack] "=&r"(stack), [was] "=&r"(was)
-	    : [area] "r"(COOPER_RSEQ_AREA(posix_rseq.area)), [cpu] "r"(cpu), [word] "r"(word),
-	    [closed] "r"(closed)
-	    : "memory", "cc"
-	    : leave);
-	*old = was;
-	return (true);
-leave:
-	COOPER_RSEQ_LEFT;
-	return (false);
-}
-
-static inline bool
-rseq_take(uint32_t *pair, unsigned cpu)
-{
-	uint64_t stack;
-
-	__asm__ volatile goto(COOPER_RSEQ_OPEN
-	    "	ldr %w[stack], [%[area], #4]\n"
-	    "	cmp %w[stack], %w[cpu]\n"
-	    "	b.ne %l[leave]\n"
-	    "	ldar %[stack], [%[pair]]\n"
-	    "	cbnz %[stack], %l[leave]\n"
-	    "	mov %w[stack], #1\n"
-	    "	str %w[stack], [%[pair]]\n"
-	    "2:\n"
-	    : [stack] "=&r"(stack)
-	    : [area] "r"(COOPER_RSEQ_AREA(posix_rseq.area)), [cpu] "r"(cpu), [pair] "r"(pair)
-	    : "memory", "cc"
-	    : leave);
-	return (true);
-leave:
-	COOPER_RSEQ_LEFT;
-	return (false);
-}
-
-static inline uint32_t
-rseq_cpu(void)
-{
-	return (*(volatile uint32_t *)(COOPER_RSEQ_AREA(posix_rseq.area) + 4));
-}
+#define RSEQ_CPU "ldr %w[cpu], [%[area], #4]\n"
 
 /* clang-format on */
-
-#undef RSEQ_INDEX
-
-#endif
 
 #endif

@@ -1,13 +1,9 @@
 /*
- * What the slow side needs of restartable sequences on x86-64, and pop and push by the array of a
- * cache's parts. The sequences themselves, and what each step means: <cooper/inline.h>.
+ * What the slow side needs of restartable sequences on x86-64, and to pop and push by the array of a
+ * cache's parts: text for machine_percpu.h. The sequences themselves, and what each step means: <cooper/inline.h>.
  */
 #ifndef RSEQ_X86_64_H
 #define RSEQ_X86_64_H
-
-#include "machine/percpu.h" /* which includes this file on its machine */
-
-#if defined(POSIX_RSEQ) && defined(__x86_64__)
 
 /* Assembler is laid out by hand. */
 /* clang-format off */
@@ -18,101 +14,25 @@
 	"	cmpl %[limit], %k[stack]\n"                                                        \
 	"	jae %l[leave]\n"
 
-static ALWAYS_INLINE void *
-rseq_pop(struct percpu_stack *first)
-{
-	uint64_t word, index;
-	void *item, *stack;
+#define RSEQ_LIMIT , [limit] "m"(posix_rseq.limit)
 
-	__asm__ volatile goto(COOPER_RSEQ_OPEN RSEQ_INDEX COOPER_RSEQ_POP("0", COOPER_RSEQ_ADD)
-	    : [stack] "=&r"(stack), [word] "=&r"(word), [index] "=&r"(index), [item] "=&r"(item)
-	    : [area] "r"(posix_rseq.area), [limit] "m"(posix_rseq.limit), [parts] "r"(first)
-	    : "memory", "cc"
-	    : leave);
-	if (item == NULL)
-		__builtin_unreachable(); /* callers need not look again */
-	return (item);
-leave:
-	COOPER_RSEQ_LEFT;
-	return (NULL);
-}
+/* For who is to be on a CPU of his choice; he leaves if he is not. */
+#define RSEQ_ON_CPU                                                                                \
+	"	cmpl %[cpu], %%fs:4(%[area])\n"                                                    \
+	"	jne %l[leave]\n"
 
-static ALWAYS_INLINE bool
-rseq_push(struct percpu_stack *first, void *item)
-{
-	uint64_t word, index;
-	void *slots, *stack;
+/* What machine_percpu.h makes rseq_close() and rseq_take() of. The last store is the commit. */
+#define RSEQ_EXCHANGE                                                                              \
+	"	movq (%[place]), %[was]\n"                                                         \
+	"	movq %[value], (%[place])\n"
+#define RSEQ_CLAIM                                                                                 \
+	"	movq (%[place]), %[was]\n"                                                         \
+	"	testq %[was], %[was]\n"                                                            \
+	"	jne %l[leave]\n"                                                                   \
+	"	movl %k[value], (%[place])\n"
 
-	__asm__ volatile goto(COOPER_RSEQ_OPEN RSEQ_INDEX COOPER_RSEQ_PUSH("0", COOPER_RSEQ_ADD)
-	    : [stack] "=&r"(stack), [word] "=&r"(word), [index] "=&r"(index), [slots] "=&r"(slots)
-	    : [area] "r"(posix_rseq.area), [limit] "m"(posix_rseq.limit), [parts] "r"(first),
-	    [item] "r"(item)
-	    : "memory", "cc"
-	    : leave);
-	return (true);
-leave:
-	COOPER_RSEQ_LEFT;
-	return (false);
-}
-
-static inline bool
-rseq_close(uint64_t *word, unsigned cpu, uint64_t closed, uint64_t *old)
-{
-	uint64_t was, stack;
-
-	__asm__ volatile goto(COOPER_RSEQ_OPEN
-	    "	cmpl %[cpu], %%fs:4(%[area])\n"
-	    "	jne %l[leave]\n"
-	    "	movq (%[word]), %[was]\n"
-	    "	movq %[closed], (%[word])\n"
-	    "2:\n"
-	    : [stack] "=&r"(stack), [was] "=&r"(was)
-	    : [area] "r"(posix_rseq.area), [cpu] "r"(cpu), [word] "r"(word), [closed] "r"(closed)
-	    : "memory", "cc"
-	    : leave);
-	*old = was;
-	return (true);
-leave:
-	COOPER_RSEQ_LEFT;
-	return (false);
-}
-
-static inline bool
-rseq_take(uint32_t *pair, unsigned cpu)
-{
-	uint64_t stack;
-
-	__asm__ volatile goto(COOPER_RSEQ_OPEN
-	    "	cmpl %[cpu], %%fs:4(%[area])\n"
-	    "	jne %l[leave]\n"
-	    "	cmpq $0, (%[pair])\n"
-	    "	jne %l[leave]\n"
-	    "	movl $1, (%[pair])\n"
-	    "2:\n"
-	    : [stack] "=&r"(stack)
-	    : [area] "r"(posix_rseq.area), [cpu] "r"(cpu), [pair] "r"(pair)
-	    : "memory", "cc"
-	    : leave);
-	return (true);
-leave:
-	COOPER_RSEQ_LEFT;
-	return (false);
-}
-
-static inline uint32_t
-rseq_cpu(void)
-{
-	uint32_t cpu;
-
-	__asm__ volatile("movl %%fs:4(%[area]), %[cpu]"
-	    : [cpu] "=r"(cpu) : [area] "r"(posix_rseq.area));
-	return (cpu);
-}
+#define RSEQ_CPU "movl %%fs:4(%[area]), %[cpu]\n"
 
 /* clang-format on */
-
-#undef RSEQ_INDEX
-
-#endif
 
 #endif
